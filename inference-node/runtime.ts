@@ -1,0 +1,54 @@
+// The seam between the node and whatever runs the model.
+import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type { Delta, Finished, GenerateRequest, Prefilled } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import type { Model } from "../proto/gen/sluice/inference/v1/model_pb.js";
+import type { Prompt } from "../proto/gen/sluice/inference/v1/prompt_pb.js";
+
+/** What a runtime tells of a generation: prefilled, then deltas, then exactly one finished. A failure is thrown. */
+export type RuntimeEvent =
+  | { case: "prefilled"; value: Prefilled }
+  | { case: "delta"; value: Delta }
+  | { case: "finished"; value: Finished };
+
+/** A prompt that the model's template rendered and its tokenizer counted. Opaque to all but the runtime that made it. */
+export interface PreparedPrompt {
+  /** Tokens of the prompt, template included. */
+  readonly promptTokens: number;
+}
+
+/** A request that passed validation, tokenising and admission. */
+export interface RuntimeRequest {
+  readonly request: GenerateRequest;
+  readonly prepared: PreparedPrompt;
+  /** Most tokens to generate: the request's, else the model's default, cut to what the context has room for. */
+  readonly maxTokens: number;
+}
+
+/**
+ * Runs models. Every method rejects with a NodeError: UNAVAILABLE (retryable) when the engine is down,
+ * INVALID_ARGUMENT for input that the engine can't take, UNIMPLEMENTED for what it does not do.
+ */
+export interface Runtime {
+  /** "llama", "scripted" or "openai". */
+  readonly kind: string;
+  /** Loads the models; resolves when they answer. Rejects with a sentence for the operator. */
+  start(): Promise<void>;
+  /** The models and the state that each is in now. */
+  models(): readonly Model[];
+  /** Calls back after any model's state changed; returns the way to stop listening. */
+  onStateChange(listener: () => void): () => void;
+  /** Renders and tokenises a prompt. */
+  prepare(model: string, prompt: Prompt, signal: AbortSignal): Promise<PreparedPrompt>;
+  /**
+   * Generates. Called when the request holds one of the model's `sequences` slots; an abort of `signal` ends the
+   * generation within one step, and the iterator then throws CANCELLED or returns.
+   */
+  generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent>;
+  /** Closes a running generation's reasoning so that it answers now; false when there is nothing to close. */
+  answerNow(requestId: string): boolean;
+  tokenize(model: string, text: string, specialTokens: boolean): Promise<Uint32Array>;
+  detokenize(model: string, tokenIds: readonly number[], specialTokens: boolean): Promise<string>;
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse>;
+  /** Ends the engine; running generations fail with UNAVAILABLE. */
+  close(): Promise<void>;
+}
