@@ -3,6 +3,7 @@ import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/
 import type { Delta, Finished, GenerateRequest, Prefilled } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import type { Model } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import type { Prompt } from "../proto/gen/sluice/inference/v1/prompt_pb.js";
+import type { RequestFeature } from "./request-features.ts";
 
 /** What a runtime tells of a generation: prefilled, then deltas, then exactly one finished. A failure is thrown. */
 export type RuntimeEvent =
@@ -35,13 +36,16 @@ export interface Runtime {
   start(): Promise<void>;
   /** The models and the state that each is in now. */
   models(): readonly Model[];
+  /** The optional features that this runtime honours; requests that ask for others are refused before `prepare`. */
+  readonly features: ReadonlySet<RequestFeature>;
   /** Calls back after any model's state changed; returns the way to stop listening. */
   onStateChange(listener: () => void): () => void;
   /** Renders and tokenises a prompt. */
   prepare(model: string, prompt: Prompt, signal: AbortSignal): Promise<PreparedPrompt>;
   /**
    * Generates. Called when the request holds one of the model's `sequences` slots; an abort of `signal` ends the
-   * generation within one step, and the iterator then throws CANCELLED or returns.
+   * generation within one step, and the iterator then throws CANCELLED or returns. The runtime fills `timings` of
+   * Finished but for `queue`.
    */
   generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent>;
   /** Closes a running generation's reasoning so that it answers now; false when there is nothing to close. */
