@@ -61,3 +61,8 @@ export function codeName(code: Code): string {
   for (const [name, value] of Object.entries(Code)) if (value === code) return name;
   return "UNKNOWN";
 }
+
+/** Throws INVALID_ARGUMENT for the request field at `param`, which begins the message too. */
+export function invalid(param: string, message: string): never {
+  throw new NodeError(Code.INVALID_ARGUMENT, `${param} ${message}`, { param });
+}
