@@ -1,0 +1,99 @@
+// What the benchmark drives: something that answers several streams at once, and what one round of it showed.
+import { Histogram } from "./histogram.ts";
+
+/** A sentence for the person at the terminal; no stack is shown. */
+export class BenchError extends Error {
+  override readonly name = "BenchError";
+}
+
+export interface Sampling {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  /** Goes on after the model's own end: `ignore_eos` of vLLM, llama-server and others. */
+  readonly ignoreEos: boolean;
+}
+
+export interface RoundPlan {
+  /** One list of prompts a stream; a stream asks them one after another, all streams at the same time. */
+  readonly streams: readonly (readonly string[])[];
+  readonly sampling: Sampling;
+}
+
+/** Something that can be measured. Only one target runs at a time. */
+export interface Target {
+  /** For the reader: a URL or what the loop runs. */
+  readonly label: string;
+  /** The model's id, known after `open`. */
+  readonly model: string;
+  /** Makes ready. Throws a BenchError when it can't be measured. */
+  open(signal: AbortSignal): Promise<void>;
+  /** Prompt tokens of one text, as the target counts them; undefined when it does not say. */
+  countPromptTokens(prompt: string, signal: AbortSignal): Promise<number | undefined>;
+  round(plan: RoundPlan, signal: AbortSignal): Promise<RoundRecord>;
+  close(): Promise<void>;
+}
+
+export interface RequestRecord {
+  /** When the request was sent, on the clock of whoever measured, in milliseconds. */
+  readonly startedAt: number;
+  readonly promptTokens: number | undefined;
+  readonly completionTokens: number;
+  /** Whether the server counted the tokens (`usage`) or we its chunks. */
+  readonly counted: "usage" | "chunks";
+}
+
+/** Different reasons that are kept apart; the rest share one. */
+const reasonsMax = 16;
+
+/** Collects one round in fixed memory. Times are milliseconds of one monotonic clock. */
+export class RoundRecord {
+  readonly ttft = new Histogram();
+  readonly itl = new Histogram();
+  readonly errors = new Map<string, number>();
+  requests = 0;
+  errorCount = 0;
+  promptTokens = 0;
+  completionTokens = 0;
+  chunks = 0;
+  /** Requests whose tokens were counted by their chunks, for want of `usage`. */
+  countedByChunks = 0;
+  #firstStart = Number.POSITIVE_INFINITY;
+  #lastToken = Number.NEGATIVE_INFINITY;
+
+  /** A request left at `at`. */
+  started(at: number): void {
+    this.#firstStart = Math.min(this.#firstStart, at);
+  }
+
+  /** A chunk with text came at `at`; `previous` is when the one before it did, or the request's start for the first. */
+  chunk(at: number, previous: number, first: boolean): void {
+    (first ? this.ttft : this.itl).record(at - previous);
+    this.chunks += 1;
+    this.#lastToken = Math.max(this.#lastToken, at);
+  }
+
+  succeeded(request: RequestRecord): void {
+    this.requests += 1;
+    this.promptTokens += request.promptTokens ?? 0;
+    this.completionTokens += request.completionTokens;
+    if (request.counted === "chunks") this.countedByChunks += 1;
+  }
+
+  failed(reason: string): void {
+    this.requests += 1;
+    this.errorCount += 1;
+    const key = this.errors.has(reason) || this.errors.size < reasonsMax ? reason : "other errors";
+    this.errors.set(key, (this.errors.get(key) ?? 0) + 1);
+  }
+
+  /** Milliseconds from the first request sent to the last chunk with text; NaN before any. */
+  get wallMs(): number {
+    const wall = this.#lastToken - this.#firstStart;
+    return Number.isFinite(wall) ? wall : Number.NaN;
+  }
+
+  /** Completion tokens of all streams per second of `wallMs`. */
+  get tokensPerSecond(): number {
+    return (this.completionTokens / this.wallMs) * 1000;
+  }
+}
