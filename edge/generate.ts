@@ -1,0 +1,142 @@
+// The one generation path: from a request of the contract to its events, with one signal that ends it everywhere.
+import type { GenerateEvent, GenerateRequest } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import { FinishReason } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import type { AccessRecord } from "./access-log.ts";
+import type { Clock } from "./clock.ts";
+import { ApiError } from "./errors.ts";
+import type { NodePool } from "./node-pool.ts";
+
+/** The node is given the deadline and this much time to say so itself, with its better words. */
+const DEADLINE_GRACE_MS = 1000;
+
+export interface GenerationOptions {
+  nodes: NodePool;
+  clock: Clock;
+  access: AccessRecord;
+  /** Deadline of the whole, from now. */
+  timeoutMs: number;
+  /** Aborts when the client hangs up. */
+  clientSignal: AbortSignal;
+  traceparent: string | undefined;
+  /** The client's name for a field of the contract. */
+  paramOf: (contractPath: string) => string | undefined;
+}
+
+/** A generation that the node has admitted: it won't be refused any more. */
+export class Generation {
+  readonly #events: AsyncGenerator<GenerateEvent[], void, undefined>;
+  readonly #access: AccessRecord;
+  readonly #abort: AbortController;
+  readonly #release: () => void;
+  readonly #paramOf: GenerationOptions["paramOf"];
+  #first: GenerateEvent[];
+  #finished = false;
+
+  /**
+   * Asks a node to generate; resolves when it has admitted the request, so that a refusal keeps its HTTP status.
+   *
+   * @throws ApiError the refusal.
+   */
+  static async start(request: GenerateRequest, options: GenerationOptions): Promise<Generation> {
+    const abort = new AbortController();
+    const hangUp = (): void => abort.abort(new ApiError("canceled"));
+    if (options.clientSignal.aborted) throw new ApiError("canceled");
+    options.clientSignal.addEventListener("abort", hangUp, { once: true });
+    const cancelDeadline = options.clock.after(options.timeoutMs + DEADLINE_GRACE_MS, () =>
+      abort.abort(new ApiError("deadline_exceeded", undefined, { detail: "edge: deadline" })),
+    );
+    const release = (): void => {
+      cancelDeadline();
+      options.clientSignal.removeEventListener("abort", hangUp);
+    };
+    const events = options.nodes.generate(request, {
+      signal: abort.signal,
+      timeoutMs: options.timeoutMs,
+      traceparent: options.traceparent,
+    });
+    const generation = new Generation(events, options, abort, release);
+    const first = await generation.#pull();
+    if (first === undefined) throw new ApiError("overloaded", undefined, { detail: "edge: no Admitted" });
+    generation.#first = first;
+    return generation;
+  }
+
+  private constructor(
+    events: AsyncGenerator<GenerateEvent[], void, undefined>,
+    options: GenerationOptions,
+    abort: AbortController,
+    release: () => void,
+  ) {
+    this.#events = events;
+    this.#access = options.access;
+    this.#abort = abort;
+    this.#release = release;
+    this.#paramOf = options.paramOf;
+    this.#first = [];
+  }
+
+  /**
+   * The next events, those that came together in one array; undefined after Finished.
+   *
+   * @throws ApiError when the generation failed, `canceled` when it was aborted.
+   */
+  async next(): Promise<GenerateEvent[] | undefined> {
+    const first = this.#first;
+    if (first.length > 0) {
+      this.#first = [];
+      return first;
+    }
+    return this.#pull();
+  }
+
+  /** Ends the generation now; the node frees the slot within one token. */
+  cancel(): void {
+    this.#abort.abort(new ApiError("canceled"));
+    this.#release();
+  }
+
+  async #pull(): Promise<GenerateEvent[] | undefined> {
+    try {
+      const { done, value } = await this.#events.next();
+      if (done) {
+        if (!this.#finished) throw new ApiError("overloaded", undefined, { detail: "node: ended without Finished" });
+        this.#release();
+        return undefined;
+      }
+      for (const event of value) this.#note(event);
+      return value;
+    } catch (thrown) {
+      this.#release();
+      const error = ApiError.from(thrown);
+      throw error.param === undefined ? error : error.withParam(this.#paramOf(error.param));
+    }
+  }
+
+  /** What the access log wants to know. */
+  #note({ event }: GenerateEvent): void {
+    const { facts } = this.#access;
+    switch (event.case) {
+      case "admitted":
+        facts.queuePosition = event.value.queuePosition;
+        break;
+      case "prefilled":
+        facts.promptTokens = event.value.promptTokens;
+        facts.cachedTokens = event.value.cachedTokens;
+        break;
+      case "delta":
+        facts.ttftMs ??= this.#access.elapsedMs();
+        facts.completionTokens = event.value.completionTokens;
+        break;
+      case "finished": {
+        const { usage, reason } = event.value;
+        this.#finished = true;
+        facts.finishReason = FinishReason[reason].toLowerCase();
+        facts.promptTokens = usage?.promptTokens ?? facts.promptTokens ?? 0;
+        facts.cachedTokens = usage?.cachedTokens ?? facts.cachedTokens ?? 0;
+        facts.completionTokens = usage?.completionTokens ?? facts.completionTokens ?? 0;
+        facts.reasoningTokens = usage?.reasoningTokens ?? 0;
+        break;
+      }
+    }
+  }
+}

@@ -1,0 +1,198 @@
+// One gRPC-Web call over fetch, as batches of messages: what arrived together is handed on together.
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { StatusSchema } from "../proto/gen/google/rpc/status_pb.js";
+
+/** gRPC status codes that this client gives itself. */
+const UNKNOWN = 2;
+const INTERNAL = 13;
+const UNAVAILABLE = 14;
+
+const COMPRESSED = 0x01;
+const TRAILER = 0x80;
+const HEADER_BYTES = 5;
+
+/** The status of a call that did not end with OK. */
+export class GrpcError extends Error {
+  override readonly name = "GrpcError";
+  readonly status: number;
+  readonly details: readonly Any[];
+
+  constructor(status: number, message: string, details: readonly Any[] = [], cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.status = status;
+    this.details = details;
+  }
+}
+
+export interface GrpcWebCall {
+  /** Sends the request: the global fetch, or a binding's. */
+  fetch: typeof fetch;
+  /** Origin and path prefix of the service, without a slash at the end. */
+  baseUrl: string;
+  headers: Record<string, string>;
+  /** The deadline told to the server; 0 for none. The caller's own timer is `signal`. */
+  timeoutMs: number;
+  /** Ends the call; its reason is thrown. */
+  signal: AbortSignal;
+  /** A larger message fails the call. */
+  messageBytesMax: number;
+}
+
+/**
+ * Calls a unary or server-streaming method.
+ *
+ * Yields the messages of each piece of the response as it arrives. Throws a GrpcError for a status other than OK and
+ * for a connection that broke (UNAVAILABLE), or the signal's reason. Protocol:
+ * https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
+ */
+export async function* callGrpcWeb<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { input: I; output: O },
+  request: MessageShape<I>,
+  call: GrpcWebCall,
+): AsyncGenerator<MessageShape<O>[], void, undefined> {
+  const response = await send(method, toBinary(method.input, request), call);
+  const reader = response.body?.getReader();
+  if (reader === undefined) throw new GrpcError(UNAVAILABLE, "The response has no body.");
+  const frames = new FrameReader(call.messageBytesMax);
+  let ended = false;
+  try {
+    while (!ended) {
+      const piece = await unlessAborted(reader.read(), call.signal);
+      if (piece.done) throw new GrpcError(UNAVAILABLE, "The response ended without a status.");
+      const messages: MessageShape<O>[] = [];
+      let trailer: Headers | undefined;
+      for (const frame of frames.push(piece.value)) {
+        if (frame.flags & TRAILER) trailer = parseTrailer(frame.payload);
+        else messages.push(fromBinary(method.output, frame.payload));
+      }
+      if (messages.length > 0) yield messages;
+      if (trailer !== undefined) {
+        ended = true;
+        throwStatus(trailer);
+      }
+    }
+  } finally {
+    // The server keeps generating until the connection goes: never leave it to the garbage collector.
+    if (!ended) reader.cancel().catch(() => undefined);
+  }
+}
+
+async function send(method: DescMethod, message: Uint8Array, call: GrpcWebCall): Promise<Response> {
+  const body = new Uint8Array(HEADER_BYTES + message.byteLength);
+  new DataView(body.buffer).setUint32(1, message.byteLength);
+  body.set(message, HEADER_BYTES);
+  const headers: Record<string, string> = {
+    ...call.headers,
+    "content-type": "application/grpc-web+proto",
+    accept: "application/grpc-web+proto",
+    "x-grpc-web": "1",
+  };
+  if (call.timeoutMs > 0) headers["grpc-timeout"] = `${Math.min(Math.ceil(call.timeoutMs), 99_999_999)}m`;
+  const url = `${call.baseUrl}/${method.parent.typeName}/${method.name}`;
+  const response = await unlessAborted(
+    call.fetch(url, { method: "POST", headers, body, signal: call.signal, redirect: "manual" }),
+    call.signal,
+  );
+  try {
+    if (response.status !== 200) throw statusOfHttp(response.status);
+    // A response that is only trailers has its status among the headers.
+    if (response.headers.has("grpc-status")) throwStatus(response.headers);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  return response;
+}
+
+/** Awaits I/O: an abort throws the signal's reason, and any other failure is a broken connection. */
+async function unlessAborted<T>(io: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await io;
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw new GrpcError(UNAVAILABLE, "The connection to the node was lost.", [], error);
+  }
+}
+
+/** What a proxy's own answer means: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md */
+function statusOfHttp(status: number): GrpcError {
+  const busy = status === 429 || status === 502 || status === 503 || status === 504;
+  return new GrpcError(busy ? UNAVAILABLE : INTERNAL, `The node's door answered with HTTP ${status}.`);
+}
+
+function throwStatus(trailer: Headers): void {
+  const text = trailer.get("grpc-status");
+  const status = text === null ? UNKNOWN : Number(text);
+  if (status === 0) return;
+  const packed = trailer.get("grpc-status-details-bin");
+  const details = packed === null ? [] : fromBinary(StatusSchema, bytesOfBase64(packed)).details;
+  throw new GrpcError(
+    Number.isInteger(status) ? status : UNKNOWN,
+    percentDecoded(trailer.get("grpc-message")),
+    details,
+  );
+}
+
+function parseTrailer(payload: Uint8Array): Headers {
+  const headers = new Headers();
+  for (const line of new TextDecoder().decode(payload).split("\r\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+  }
+  return headers;
+}
+
+function percentDecoded(text: string | null): string {
+  if (text === null) return "";
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function bytesOfBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+interface Frame {
+  flags: number;
+  payload: Uint8Array;
+}
+
+/** Cuts bytes into length-prefixed frames, keeping what is incomplete for the next piece. */
+class FrameReader {
+  readonly #payloadBytesMax: number;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(payloadBytesMax: number) {
+    this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  push(piece: Uint8Array): Frame[] {
+    const bytes = this.#rest.byteLength === 0 ? piece : joined(this.#rest, piece);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const frames: Frame[] = [];
+    let at = 0;
+    while (bytes.byteLength - at >= HEADER_BYTES) {
+      const flags = view.getUint8(at);
+      const length = view.getUint32(at + 1);
+      if (flags & COMPRESSED) throw new GrpcError(INTERNAL, "The node compressed a message unasked.");
+      if (length > this.#payloadBytesMax) throw new GrpcError(INTERNAL, `The node sent a message of ${length} bytes.`);
+      if (bytes.byteLength - at - HEADER_BYTES < length) break;
+      frames.push({ flags, payload: bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length) });
+      at += HEADER_BYTES + length;
+    }
+    this.#rest = bytes.subarray(at);
+    return frames;
+  }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(first.byteLength + second.byteLength);
+  whole.set(first);
+  whole.set(second, first.byteLength);
+  return whole;
+}

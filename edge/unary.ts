@@ -1,0 +1,114 @@
+// Answers with a generation as one JSON body; when that takes long, the head goes out early and spaces keep it alive.
+import type { AccessRecord } from "./access-log.ts";
+import type { Clock } from "./clock.ts";
+import { ApiError } from "./errors.ts";
+import type { Generation } from "./generate.ts";
+import type { BodyWriter } from "./wire/dialect.ts";
+
+/**
+ * After the prompt is in the model, an answer that takes longer than this gets its 200 and one space a second: JSON
+ * allows white space, clients and proxies see life, and a hang-up is noticed. A failure after that is an error body
+ * under that 200.
+ */
+const COMMIT_AFTER_MS = 1000;
+const SPACE_EVERY_MS = 1000;
+const SPACE = new TextEncoder().encode(" ");
+
+const JSON_HEADERS = { "content-type": "application/json" };
+
+export interface UnaryOptions {
+  clock: Clock;
+  access: AccessRecord;
+  clientSignal: AbortSignal;
+}
+
+/**
+ * The response to a generation that is not streamed.
+ *
+ * @throws ApiError when it fails before the head is out.
+ */
+export async function respondUnary(
+  generation: Generation,
+  writer: BodyWriter,
+  options: UnaryOptions,
+): Promise<Response> {
+  const prefilled = Promise.withResolvers<void>();
+  const folded = fold(generation, writer, prefilled.resolve);
+  const slow = Promise.withResolvers<"slow">();
+  let cancelTimer = (): void => undefined;
+  prefilled.promise.then(() => {
+    cancelTimer = options.clock.after(COMMIT_AFTER_MS, () => slow.resolve("slow"));
+  });
+  try {
+    const first = await Promise.race([folded, slow.promise]);
+    return first === "slow"
+      ? respondLate(generation, writer, folded, options)
+      : new Response(first.body, { headers: JSON_HEADERS });
+  } finally {
+    cancelTimer();
+  }
+}
+
+async function fold(generation: Generation, writer: BodyWriter, onPrefilled: () => void): Promise<{ body: string }> {
+  for (let events = await generation.next(); events; events = await generation.next()) {
+    for (const event of events) {
+      writer.event(event);
+      if (event.event.case === "prefilled") onPrefilled();
+    }
+  }
+  return { body: writer.body() };
+}
+
+function respondLate(
+  generation: Generation,
+  writer: BodyWriter,
+  folded: Promise<{ body: string }>,
+  options: UnaryOptions,
+): Response {
+  const { readable, writable } = new IdentityTransformStream();
+  const sink = writable.getWriter();
+  const { access, clock, clientSignal } = options;
+  access.defer();
+  const end = (error: ApiError | undefined): void => {
+    stopSpaces();
+    clientSignal.removeEventListener("abort", hangUp);
+    if (error !== undefined) {
+      access.fail(error);
+      generation.cancel();
+    }
+    access.end(200);
+  };
+  // After a hang-up workerd runs this and no pending await, so it does all there is to do.
+  const hangUp = (): void => end(new ApiError("canceled"));
+  const space = (): void => {
+    sink.write(SPACE).catch(hangUp);
+  };
+  const stopSpaces = clock.every(SPACE_EVERY_MS, space);
+  clientSignal.addEventListener("abort", hangUp, { once: true });
+  space();
+  void finish(sink, folded, writer, end);
+  return new Response(readable, { headers: JSON_HEADERS });
+}
+
+async function finish(
+  sink: WritableStreamDefaultWriter<Uint8Array>,
+  folded: Promise<{ body: string }>,
+  writer: BodyWriter,
+  end: (error: ApiError | undefined) => void,
+): Promise<void> {
+  let text: string;
+  try {
+    text = (await folded).body;
+    end(undefined);
+  } catch (thrown) {
+    const error = ApiError.from(thrown);
+    end(error);
+    text = writer.failure(error);
+  }
+  try {
+    await sink.write(new TextEncoder().encode(text));
+    await sink.close();
+  } catch {
+    // The client went away; the log already says how it ended.
+  }
+}
