@@ -649,6 +649,13 @@ export declare type Prefilled = Message<"sluice.inference.v1.Prefilled"> & {
    * @generated from field: repeated sluice.inference.v1.TokenLogprob prompt_logprobs = 3;
    */
   promptLogprobs: TokenLogprob[];
+
+  /**
+   * As in Finished; here too because a stream names it from its first chunk on.
+   *
+   * @generated from field: string system_fingerprint = 4;
+   */
+  systemFingerprint: string;
 };
 
 /**
