@@ -83,12 +83,6 @@ export class ApiError extends Error {
     const detail = thrown instanceof Error ? (thrown.stack ?? String(thrown)) : String(thrown);
     return new ApiError("internal", undefined, { detail, cause: thrown });
   }
-
-  /** The same failure, blamed on another field. */
-  withParam(param: string | undefined): ApiError {
-    const { detail, retryAfterMs, cause } = this;
-    return new ApiError(this.code, this.message, { param, detail, retryAfterMs, cause });
-  }
 }
 
 /** The code that a gRPC status of the node stands for; `internal` for statuses that the contract does not have. */

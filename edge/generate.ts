@@ -107,8 +107,7 @@ export class Generation {
       return value;
     } catch (thrown) {
       this.#release();
-      const error = ApiError.from(thrown);
-      throw error.param === undefined ? error : error.withParam(this.#paramOf(error.param));
+      throw inClientsWords(ApiError.from(thrown), this.#paramOf);
     }
   }
 
@@ -139,4 +138,16 @@ export class Generation {
       }
     }
   }
+}
+
+/** The node blames fields of the contract; the client knows them by other names. */
+function inClientsWords(error: ApiError, paramOf: GenerationOptions["paramOf"]): ApiError {
+  const { code, detail, retryAfterMs, cause } = error;
+  const path = error.param;
+  if (path === undefined) return error;
+  const param = paramOf(path);
+  const message = error.message
+    .replaceAll(path, param ?? path)
+    .replace(/\b[a-z_]+(?:\.[a-z_]+)+\b/g, (name) => paramOf(name) ?? name);
+  return new ApiError(code, message, { param, detail, retryAfterMs, cause });
 }

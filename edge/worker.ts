@@ -72,7 +72,16 @@ export function createApp(clock: Clock): Hono<EdgeEnv> {
   );
   // Any site's script may read the API (with a key): these must not forbid it.
   app.use(
-    secureHeaders({ crossOriginResourcePolicy: "cross-origin", crossOriginOpenerPolicy: false, xFrameOptions: "DENY" }),
+    secureHeaders({
+      crossOriginResourcePolicy: "cross-origin",
+      crossOriginOpenerPolicy: false,
+      originAgentCluster: false,
+      xDnsPrefetchControl: false,
+      xDownloadOptions: false,
+      xPermittedCrossDomainPolicies: false,
+      xXssProtection: false,
+      xFrameOptions: "DENY",
+    }),
   );
   app.use(bodyLimit);
   for (const route of ROUTES) register(app, route);

@@ -39,7 +39,11 @@ export const CHAT_PARAMETERS: Readonly<Record<string, ChatParameter>> = {
   parallel_tool_calls: { verdict: "honoured", contract: ["prompt.chat.parallel_tool_calls"] },
   response_format: { verdict: "honoured", contract: ["constraint"] },
   thinking: { verdict: "honoured", contract: ["thinking.mode", "thinking.budget_tokens", "thinking"] },
-  reasoning_effort: { verdict: "honoured", contract: ["thinking.effort"], note: "`none` turns thinking off" },
+  reasoning_effort: {
+    verdict: "honoured",
+    contract: ["thinking.effort", "thinking"],
+    note: "`none` turns thinking off",
+  },
 
   user: { verdict: "ignored", note: "a label" },
   user_id: { verdict: "ignored", note: "a label" },
@@ -95,8 +99,15 @@ export function chatParamOf(contractPath: string, given: ReadonlySet<string>): s
   const [best] = candidates;
   if (best === undefined) return undefined;
   const rest = contractPath.slice(best.field.length);
-  return best.name === "messages" || best.name === "tools" ? best.name + rest : best.name;
+  return rest.startsWith("[") ? best.name + (NESTED[best.name]?.(rest) ?? "") : best.name;
 }
+
+/** How OpenAI nests what the contract keeps flat; other parameters are named whole. */
+const NESTED: Readonly<Record<string, (rest: string) => string>> = {
+  messages: (rest) =>
+    rest.replace(/(\.tool_calls\[\d+\])\./, "$1.function.").replace(/\.reasoning$/, ".reasoning_content"),
+  tools: (rest) => rest.replace(/\.parameters_json$/, ".parameters").replace(/^(\[\d+\])\./, "$1.function."),
+};
 
 function isWithin(path: string, field: string): boolean {
   return path === field || path.startsWith(`${field}.`) || path.startsWith(`${field}[`);

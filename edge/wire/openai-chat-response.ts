@@ -48,18 +48,27 @@ function finishReasons(finished: Finished): ReadonlyMap<number, OpenAiFinishReas
 export class ChatStreamWriter implements StreamWriter {
   readonly #head: CompletionHead & { includeUsage: boolean };
   readonly #begun = new Set<number>();
-  readonly #open: string;
   readonly #close: string;
+  #open: string;
 
   constructor(head: CompletionHead & { includeUsage: boolean }) {
     this.#head = head;
-    this.#open = `data: {"id":${JSON.stringify(head.id)},"object":"chat.completion.chunk","created":${head.created},"model":${JSON.stringify(head.model)},"system_fingerprint":null,"choices":[`;
+    this.#open = chunkOpening(head, "");
     this.#close = head.includeUsage ? `],"usage":null}\n\n` : "]}\n\n";
   }
 
   event({ event }: GenerateEvent): string {
-    if (event.case === "delta") return this.#delta(event.value);
-    return event.case === "finished" ? this.#finished(event.value) : "";
+    switch (event.case) {
+      case "delta":
+        return this.#delta(event.value);
+      case "finished":
+        return this.#finished(event.value);
+      case "prefilled":
+        this.#open = chunkOpening(this.#head, event.value.systemFingerprint);
+        return "";
+      default:
+        return "";
+    }
   }
 
   failure(error: ApiError): string {
@@ -98,6 +107,18 @@ export class ChatStreamWriter implements StreamWriter {
     const finish = reason === null ? "null" : `"${reason}"`;
     return `${this.#open}{"index":${index},"delta":{${delta}},"logprobs":${logprobs},"finish_reason":${finish}}${this.#close}`;
   }
+}
+
+/** What all chunks of a stream begin with. */
+function chunkOpening({ id, created, model }: CompletionHead, fingerprint: string): string {
+  const head = JSON.stringify({
+    id,
+    object: "chat.completion.chunk",
+    created,
+    model,
+    system_fingerprint: fingerprint || null,
+  });
+  return `data: ${head.slice(0, -1)},"choices":[`;
 }
 
 /** The member of `delta` that a piece becomes; undefined when it is empty. */
