@@ -1,5 +1,5 @@
 // The test projects: unit (Node), edge (workerd), e2e (the real stack on loopback).
-import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -13,8 +13,20 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
-        test: { name: "edge", include: ["edge/**/*.test.ts"], testTimeout: 20_000 },
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: { TEST_MIGRATIONS: await readD1Migrations("edge/migrations") } },
+          }),
+        ],
+        test: {
+          name: "edge",
+          include: ["edge/**/*.test.ts"],
+          setupFiles: ["edge/testing/apply-migrations.ts"],
+          // The access log is for those who read a failure.
+          silent: "passed-only",
+          testTimeout: 20_000,
+        },
       },
       {
         test: {

@@ -3,8 +3,6 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. In workerd it stands still between I/O. */
   now(): number;
-  /** Resolves after `ms`. */
-  sleep(ms: number): Promise<void>;
   /** Calls back once after `ms`; returns the way to call it off. */
   after(ms: number, callback: () => void): () => void;
   /** Calls back every `ms`; returns the way to stop. */
@@ -13,7 +11,6 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   after: (ms, callback) => {
     const timer = setTimeout(callback, ms);
     return () => clearTimeout(timer);

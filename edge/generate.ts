@@ -146,8 +146,11 @@ function inClientsWords(error: ApiError, paramOf: GenerationOptions["paramOf"]):
   const path = error.param;
   if (path === undefined) return error;
   const param = paramOf(path);
-  const message = error.message
-    .replaceAll(path, param ?? path)
-    .replace(/\b[a-z_]+(?:\.[a-z_]+)+\b/g, (name) => paramOf(name) ?? name);
+  // `prompt` and `model` are English words too.
+  const isName = path !== "prompt" && path !== "model";
+  const message = (isName && param !== undefined ? error.message.replaceAll(path, param) : error.message).replace(
+    /\b[a-z_]+(?:\.[a-z_]+)+\b/g,
+    (name) => paramOf(name) ?? name,
+  );
   return new ApiError(code, message, { param, detail, retryAfterMs, cause });
 }
