@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // Logs are for those who read a failure.
+    silent: "passed-only",
     projects: [
       {
         test: {
@@ -23,8 +25,6 @@ export default defineConfig({
           name: "edge",
           include: ["edge/**/*.test.ts"],
           setupFiles: ["edge/testing/apply-migrations.ts"],
-          // The access log is for those who read a failure.
-          silent: "passed-only",
           testTimeout: 20_000,
         },
       },

@@ -52,20 +52,33 @@ export async function* callGrpcWeb<I extends DescMessage, O extends DescMessage>
   request: MessageShape<I>,
   call: GrpcWebCall,
 ): AsyncGenerator<MessageShape<O>[], void, undefined> {
-  const response = await send(method, toBinary(method.input, request), call);
+  try {
+    const response = await send(method, toBinary(method.input, request), call);
+    yield* messagesOf(method.output, response, call.messageBytesMax);
+  } catch (error) {
+    // However an ended call shows, the reason for ending it is the news.
+    throw call.signal.aborted ? call.signal.reason : error;
+  }
+}
+
+async function* messagesOf<O extends DescMessage>(
+  schema: O,
+  response: Response,
+  messageBytesMax: number,
+): AsyncGenerator<MessageShape<O>[], void, undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) throw new GrpcError(UNAVAILABLE, "The response has no body.");
-  const frames = new FrameReader(call.messageBytesMax);
+  const frames = new FrameReader(messageBytesMax);
   let ended = false;
   try {
     while (!ended) {
-      const piece = await unlessAborted(reader.read(), call.signal);
+      const piece = await connected(reader.read());
       if (piece.done) throw new GrpcError(UNAVAILABLE, "The response ended without a status.");
       const messages: MessageShape<O>[] = [];
       let trailer: Headers | undefined;
       for (const frame of frames.push(piece.value)) {
         if (frame.flags & TRAILER) trailer = parseTrailer(frame.payload);
-        else messages.push(fromBinary(method.output, frame.payload));
+        else messages.push(fromBinary(schema, frame.payload));
       }
       if (messages.length > 0) yield messages;
       if (trailer !== undefined) {
@@ -91,27 +104,25 @@ async function send(method: DescMethod, message: Uint8Array, call: GrpcWebCall):
   };
   if (call.timeoutMs > 0) headers["grpc-timeout"] = `${Math.min(Math.ceil(call.timeoutMs), 99_999_999)}m`;
   const url = `${call.baseUrl}/${method.parent.typeName}/${method.name}`;
-  const response = await unlessAborted(
+  const response = await connected(
     call.fetch(url, { method: "POST", headers, body, signal: call.signal, redirect: "manual" }),
-    call.signal,
   );
   try {
     if (response.status !== 200) throw statusOfHttp(response.status);
     // A response that is only trailers has its status among the headers.
     if (response.headers.has("grpc-status")) throwStatus(response.headers);
   } catch (error) {
-    await response.body?.cancel();
+    response.body?.cancel().catch(() => undefined);
     throw error;
   }
   return response;
 }
 
-/** Awaits I/O: an abort throws the signal's reason, and any other failure is a broken connection. */
-async function unlessAborted<T>(io: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Awaits I/O, whose failures are broken connections. */
+async function connected<T>(io: Promise<T>): Promise<T> {
   try {
     return await io;
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
     throw new GrpcError(UNAVAILABLE, "The connection to the node was lost.", [], error);
   }
 }

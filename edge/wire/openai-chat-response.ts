@@ -237,7 +237,7 @@ export class ChatBodyWriter implements BodyWriter {
         role: "assistant",
         content: text ?? (calls.size > 0 ? null : ""),
         ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
-        ...(calls.size === 0 ? {} : { tool_calls: [...calls.values()] }),
+        ...(calls.size === 0 ? {} : { tool_calls: inOrder(calls) }),
         refusal: null,
       },
       logprobs: this.#head.logprobs
@@ -250,4 +250,8 @@ export class ChatBodyWriter implements BodyWriter {
       finish_reason: finishReason,
     };
   }
+}
+
+function inOrder<T>(byIndex: ReadonlyMap<number, T>): T[] {
+  return [...byIndex].sort(([a], [b]) => a - b).map(([, value]) => value);
 }

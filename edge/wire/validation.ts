@@ -56,9 +56,9 @@ function predicate(issue: z.core.$ZodIssue, value: unknown): string {
     case "invalid_type":
       return `must be ${article(issue.expected)}, not ${article(typeName(value))}`;
     case "too_small":
-      return `must be ${issue.inclusive === false ? "more than" : "at least"} ${measure(issue.origin, issue.minimum)}`;
+      return bound(issue.origin, issue.inclusive === false ? "more than" : "at least", issue.minimum);
     case "too_big":
-      return `must be ${issue.inclusive === false ? "less than" : "at most"} ${measure(issue.origin, issue.maximum)}`;
+      return bound(issue.origin, issue.inclusive === false ? "less than" : "at most", issue.maximum);
     case "invalid_value":
       return `must be ${issue.values.map((allowed) => JSON.stringify(allowed)).join(" or ")}`;
     case "invalid_union":
@@ -79,10 +79,11 @@ function unionPredicate(issue: z.core.$ZodIssueInvalidUnion, value: unknown): st
   return types.length === 0 ? "is malformed" : `must be ${types.join(" or ")}, not ${article(typeName(value))}`;
 }
 
-function measure(origin: string, bound: number | bigint): string {
-  if (origin === "string") return `${bound} characters long`;
-  if (origin === "array" || origin === "set") return `${bound} long`;
-  return String(bound);
+function bound(origin: string, relation: string, limit: number | bigint): string {
+  const one = Number(limit) === 1;
+  if (origin === "string") return `must have ${relation} ${limit} ${one ? "character" : "characters"}`;
+  if (origin === "array") return `must have ${relation} ${limit} ${one ? "entry" : "entries"}`;
+  return `must be ${relation} ${limit}`;
 }
 
 function article(type: string): string {
