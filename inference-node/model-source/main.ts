@@ -1,4 +1,5 @@
 // The command by which other processes resolve, pull, list and remove models: JSON lines on stdout, one result at the end.
+import http from "node:http";
 import { parseArgs } from "node:util";
 import { systemClock } from "../clock.ts";
 import { type ListedModel, listModels, removeModel } from "./cached-models.ts";
@@ -147,6 +148,9 @@ function throttled(print: (progress: Progress) => void): (progress: Progress) =>
     print(progress);
   };
 }
+
+// HTTPS_PROXY and NO_PROXY, where this Node (24.14) knows how; pip reads them by itself.
+http.setGlobalProxyFromEnv?.();
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort());
