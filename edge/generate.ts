@@ -99,6 +99,8 @@ export class Generation {
     try {
       const { done, value } = await this.#events.next();
       if (done) {
+        // A node may take an abort for a normal end.
+        if (!this.#finished) this.#abort.signal.throwIfAborted();
         if (!this.#finished) throw new ApiError("overloaded", undefined, { detail: "node: ended without Finished" });
         this.#release();
         return undefined;

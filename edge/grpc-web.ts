@@ -54,7 +54,7 @@ export async function* callGrpcWeb<I extends DescMessage, O extends DescMessage>
 ): AsyncGenerator<MessageShape<O>[], void, undefined> {
   try {
     const response = await send(method, toBinary(method.input, request), call);
-    yield* messagesOf(method.output, response, call.messageBytesMax);
+    yield* messagesOf(method.output, response, call);
   } catch (error) {
     // However an ended call shows, the reason for ending it is the news.
     throw call.signal.aborted ? call.signal.reason : error;
@@ -64,11 +64,14 @@ export async function* callGrpcWeb<I extends DescMessage, O extends DescMessage>
 async function* messagesOf<O extends DescMessage>(
   schema: O,
   response: Response,
-  messageBytesMax: number,
+  { signal, messageBytesMax }: GrpcWebCall,
 ): AsyncGenerator<MessageShape<O>[], void, undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) throw new GrpcError(UNAVAILABLE, "The response has no body.");
   const frames = new FrameReader(messageBytesMax);
+  const stop = (): void => void reader.cancel().catch(() => undefined);
+  // Not every fetch lets go of a body whose signal aborts.
+  signal.addEventListener("abort", stop, { once: true });
   let ended = false;
   try {
     while (!ended) {
@@ -87,8 +90,9 @@ async function* messagesOf<O extends DescMessage>(
       }
     }
   } finally {
+    signal.removeEventListener("abort", stop);
     // The server keeps generating until the connection goes: never leave it to the garbage collector.
-    if (!ended) reader.cancel().catch(() => undefined);
+    if (!ended) stop();
   }
 }
 

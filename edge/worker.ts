@@ -62,14 +62,6 @@ export function createApp(clock: Clock): Hono<EdgeEnv> {
   });
   app.use(requestId(clock));
   app.use(accessLog(clock));
-  app.use(
-    cors({
-      origin: "*",
-      maxAge: 86_400,
-      exposeHeaders: EXPOSED_HEADERS,
-      allowMethods: ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
-    }),
-  );
   // Any site's script may read the API (with a key): these must not forbid it.
   app.use(
     secureHeaders({
@@ -81,6 +73,14 @@ export function createApp(clock: Clock): Hono<EdgeEnv> {
       xPermittedCrossDomainPolicies: false,
       xXssProtection: false,
       xFrameOptions: "DENY",
+    }),
+  );
+  app.use(
+    cors({
+      origin: "*",
+      maxAge: 86_400,
+      exposeHeaders: EXPOSED_HEADERS,
+      allowMethods: ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
     }),
   );
   app.use(bodyLimit);

@@ -23,5 +23,5 @@ export interface FakeNode {
   /** Served by ListModels, or what it throws. */
   models: MessageInitShape<typeof ModelSchema>[] | Error;
   generate: FakeGenerate;
-  fetch: (input: RequestInfo, init?: RequestInit) => Promise<Response>;
+  fetch: typeof fetch;
 }

@@ -43,7 +43,7 @@ export function createFakeNode(): FakeNode {
     async *generate() {
       yield* [admitted, prefilled, said("Hello", 1), said(" world", 2), finished()];
     },
-    fetch: (input, init) => handle(new Request(input, init)),
+    fetch: (input, init) => handle(new Request(input as RequestInfo, init)),
   };
   const router = createConnectRouter({ grpc: false, connect: false }).service(InferenceService, {
     generate: (request: GenerateRequest, context: HandlerContext) => serve(node, request, context),
