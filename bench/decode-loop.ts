@@ -108,10 +108,7 @@ async function step(
 }
 
 /** Who gets how much of a batch, by sequence id: the engine splits batches whose ids are out of order. */
-function shareBatch(
-  running: readonly Sequence[],
-  batchTokens: number,
-): { sequence: Sequence; tokens: Uint32Array }[] {
+function shareBatch(running: readonly Sequence[], batchTokens: number): { sequence: Sequence; tokens: Uint32Array }[] {
   const isDecoding = (sequence: Sequence): boolean => sequence.request.tokenTimes.length > 0;
   const decoding = running.filter(isDecoding);
   const prefilling = running.filter((sequence) => !isDecoding(sequence));

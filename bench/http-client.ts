@@ -1,5 +1,5 @@
 // Speaks to an OpenAI-compatible server with as little work per chunk as Node allows: the client shares the server's cores.
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from "node:http";
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { SseParser } from "./sse.ts";
 import { BenchError } from "./target.ts";
@@ -82,7 +82,12 @@ export class HttpClient {
     });
   }
 
-  async #exchange(method: string, path: string, body: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+  async #exchange(
+    method: string,
+    path: string,
+    body: string | undefined,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
     const headers: Record<string, string> = { accept: body === undefined ? "application/json" : "text/event-stream" };
     if (this.#connection.key !== undefined) headers.authorization = `Bearer ${this.#connection.key}`;
     if (body !== undefined) {
@@ -93,11 +98,15 @@ export class HttpClient {
     const options = { method, headers, agent: this.#agent, signal };
     const attempt = (mayRetry: boolean): Promise<IncomingMessage> =>
       new Promise((resolve, reject) => {
+        let answered = false;
         const request = this.#send(url, options);
-        request.on("response", resolve);
+        request.on("response", (response) => {
+          answered = true;
+          resolve(response);
+        });
         request.on("error", (error: NodeJS.ErrnoException) => {
           // A server may close an idle connection just as we reuse it: that says nothing about the request.
-          const stale = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+          const stale = !answered && request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
           if (stale && mayRetry && !signal.aborted) resolve(attempt(false));
           else reject(signal.aborted ? signal.reason : error);
         });

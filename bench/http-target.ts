@@ -9,22 +9,8 @@ export interface HttpTargetOptions extends Connection {
   readonly model: string | undefined;
 }
 
-/** Where a person's URL leads: `/v1` is added to a bare origin; any other path is taken as the base URL that it is. */
-export function baseUrlOf(text: string): string {
-  let url: URL;
-  try {
-    url = new URL(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
-  } catch {
-    throw new BenchError(`"${text}" is no URL`);
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new BenchError(`"${text}" is no http: or https: URL`);
-  }
-  const path = url.pathname.replace(/\/+$/, "");
-  return url.origin + (path === "" ? "/v1" : path);
-}
-
 export class HttpTarget implements Target {
+  readonly remembers = true;
   readonly #options: HttpTargetOptions;
   readonly #client: HttpClient;
   #model: string | undefined;
@@ -72,8 +58,8 @@ export class HttpTarget implements Target {
     return record;
   }
 
-  /** Sends one request and adds it to the record; rejects only when the signal fires. */
-  async request(prompt: string, sampling: Sampling, record: RoundRecord, signal: AbortSignal): Promise<void> {
+  /** Sends one request, adds it to the record and says whether it succeeded; rejects only when the signal fires. */
+  async request(prompt: string, sampling: Sampling, record: RoundRecord, signal: AbortSignal): Promise<boolean> {
     const body = this.#body(prompt, sampling);
     const startedAt = performance.now();
     let previous = startedAt;
@@ -93,9 +79,11 @@ export class HttpTarget implements Target {
         completionTokens: usage?.completionTokens ?? chunks,
         counted: usage === undefined ? "chunks" : "usage",
       });
+      return true;
     } catch (error) {
       signal.throwIfAborted();
       record.failed(reasonOf(error));
+      return false;
     }
   }
 
@@ -124,7 +112,8 @@ export class HttpTarget implements Target {
       if (!Array.isArray(data)) return undefined;
       return data.map((model: { id?: unknown } | null) => model?.id).filter((id) => typeof id === "string");
     } catch (error) {
-      if (error instanceof HttpStatusError && error.status === 404 && this.#options.model !== undefined) return undefined;
+      if (error instanceof HttpStatusError && error.status === 404 && this.#options.model !== undefined)
+        return undefined;
       throw this.#explained(error, signal);
     }
   }
@@ -134,7 +123,9 @@ export class HttpTarget implements Target {
     if (signal.aborted) return signal.reason;
     if (error instanceof HttpStatusError && error.status === 401) {
       const given = this.#options.key === undefined ? "wants a key" : "refuses the key";
-      return new BenchError(`${this.label} ${given} (401: ${error.message}); pass a valid one with ${this.#options.keyFlag}`);
+      return new BenchError(
+        `${this.label} ${given} (401: ${error.message}); pass a valid one with ${this.#options.keyFlag}`,
+      );
     }
     if (error instanceof HttpStatusError && error.status === 404) {
       return new BenchError(`${this.label} answers 404 (${error.message}); is it an OpenAI-compatible base URL?`);

@@ -13,6 +13,7 @@ export interface LoopTargetOptions extends LoopOptions {
 }
 
 export class LoopTarget implements Target {
+  readonly remembers = false;
   readonly #options: LoopTargetOptions;
   #child: ChildProcess | undefined;
   #stderr = "";
@@ -31,6 +32,11 @@ export class LoopTarget implements Target {
 
   get model(): string {
     return this.#model;
+  }
+
+  /** The child's process id while it lives. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -82,10 +88,10 @@ export class LoopTarget implements Target {
   }
 
   /** One command, one reply. Rejects with a BenchError when the child fails or dies, or with the signal's reason. */
-  #ask(command: LoopCommand, signal: AbortSignal): Promise<LoopReply> {
+  async #ask(command: LoopCommand, signal: AbortSignal): Promise<LoopReply> {
     signal.throwIfAborted();
     const child = this.#child;
-    if (child === undefined) throw new BenchError("the decode loop is closed");
+    if (!child?.connected) throw new BenchError("the decode loop is not running");
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
         child.off("message", onMessage);
@@ -103,7 +109,9 @@ export class LoopTarget implements Target {
         settle(() => reject(new BenchError(`the decode loop does not start: ${error.message}`)));
       const onExit = (code: number | null, name: NodeJS.Signals | null): void => {
         const last = this.#stderr.trim().split("\n").at(-1);
-        settle(() => reject(new BenchError(`the decode loop died (${name ?? `exit code ${code}`})${last ? `: ${last}` : ""}`)));
+        settle(() =>
+          reject(new BenchError(`the decode loop died (${name ?? `exit code ${code}`})${last ? `: ${last}` : ""}`)),
+        );
       };
       const onAbort = (): void => settle(() => reject(signal.reason));
       child.on("message", onMessage);

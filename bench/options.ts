@@ -1,6 +1,5 @@
 // What the command line of the benchmark means; throws sentences, reads no files.
 import { parseArgs } from "node:util";
-import { baseUrlOf } from "./http-target.ts";
 
 /** A wrong command line; the message is a sentence without a final stop. */
 export class UsageError extends Error {
@@ -17,8 +16,8 @@ export interface ServerSpec {
 
 export interface LoopSpec {
   readonly kind: "loop";
-  /** A .gguf file; undefined stands for the default model. */
-  readonly modelPath: string | undefined;
+  /** A .gguf file or another model reference of the node; undefined stands for the default model. */
+  readonly model: string | undefined;
 }
 
 export interface BenchOptions {
@@ -196,9 +195,24 @@ function readSpec(
   keyFlag: string,
   model: string | undefined,
 ): ServerSpec | LoopSpec {
-  if (text === "loop") return { kind: "loop", modelPath: undefined };
-  if (text.startsWith("loop:") && text.length > 5) return { kind: "loop", modelPath: text.slice(5) };
+  if (text === "loop") return { kind: "loop", model: undefined };
+  if (text.startsWith("loop:") && text.length > 5) return { kind: "loop", model: text.slice(5) };
   return { kind: "server", baseUrl: baseUrlOf(text), key, keyFlag, model };
+}
+
+/** Where a person's URL leads: `/v1` is added to a bare origin; any other path is taken as the base URL that it is. */
+function baseUrlOf(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
+  } catch {
+    throw new UsageError(`"${text}" is no URL`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new UsageError(`"${text}" is no http: or https: URL`);
+  }
+  const path = url.pathname.replace(/\/+$/, "");
+  return url.origin + (path === "" ? "/v1" : path);
 }
 
 function readSoak(
@@ -221,7 +235,7 @@ function readSoak(
   };
 }
 
-type StringFlag = { [Name in keyof Values]: Values[Name] extends string | undefined ? Name : never }[keyof Values];
+type StringFlag = { [Name in keyof Values]-?: Values[Name] extends string | undefined ? Name : never }[keyof Values];
 
 function integer(values: Values, name: StringFlag, min: number, max: number): number {
   return parseInteger(values[name] ?? "", name, min, max);

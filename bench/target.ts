@@ -25,6 +25,8 @@ export interface Target {
   readonly label: string;
   /** The model's id, known after `open`. */
   readonly model: string;
+  /** Whether it may answer faster when it has seen a prompt before. */
+  readonly remembers: boolean;
   /** Makes ready. Throws a BenchError when it can't be measured. */
   open(signal: AbortSignal): Promise<void>;
   /** Prompt tokens of one text, as the target counts them; undefined when it does not say. */
