@@ -147,7 +147,7 @@ async function slotsOf(
       throw new ModelError(
         "invalid_reference",
         `${parsed.path} is a file of yours, not of the cache`,
-        "only downloaded models are removed; delete the file by hand if you mean it",
+        "delete it by hand if you mean to",
       );
   }
 }

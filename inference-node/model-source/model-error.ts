@@ -39,9 +39,9 @@ export class ModelError extends Error {
   }
 }
 
-/** A clause as the beginning of a sentence; a name or path at its head stays as it is. */
+/** A clause as the beginning of a sentence; a model's name or a path at its head stays as it is. */
 export function capitalized(clause: string): string {
-  return /^[a-z]+[ ,']/.test(clause) ? clause.charAt(0).toUpperCase() + clause.slice(1) : clause;
+  return /^(?:the|no|there|what|pip)\b/.test(clause) ? clause.charAt(0).toUpperCase() + clause.slice(1) : clause;
 }
 
 /** The system's error code ("ENOSPC") of anything thrown, also when it lies deeper in the chain of causes. */

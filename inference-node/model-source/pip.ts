@@ -1,5 +1,5 @@
 // Runs `python3 -m pip download` for one pinned, hash-checked wheel and explains its failures.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { PackageSource } from "./catalogue.ts";
@@ -61,6 +61,8 @@ async function runPip(
     },
     stdio: ["ignore", "pipe", "pipe"],
     windowsHide: true,
+    // A group of its own: behind a shim the interpreter is a grandchild, which must end too.
+    detached: true,
   });
   let output = "";
   const keep = (chunk: Buffer): void => {
@@ -68,7 +70,7 @@ async function runPip(
   };
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  const stop = (): void => void child.kill("SIGTERM");
+  const stop = (): void => endGroup(child);
   context.signal.addEventListener("abort", stop, { once: true });
   if (context.signal.aborted) stop();
   let shown = 0;
@@ -94,6 +96,15 @@ async function runPip(
   } finally {
     clearInterval(watch);
     context.signal.removeEventListener("abort", stop);
+  }
+}
+
+function endGroup(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null) return;
+  try {
+    process.kill(-child.pid, "SIGTERM");
+  } catch {
+    child.kill("SIGTERM");
   }
 }
 
