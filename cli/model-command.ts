@@ -44,7 +44,11 @@ export async function runModelCommand(args: readonly string[], context: CommandC
   output.clearProgress();
   if (failure !== undefined) throw new CliError(String(failure.message), { code: String(failure.code) });
   if (code === 0 && result !== undefined) return result;
-  const firstLine = complaint.trim().split("\n")[0]?.replace(/^error: /, "") ?? "";
+  const firstLine =
+    complaint
+      .trim()
+      .split("\n")[0]
+      ?.replace(/^error: /, "") ?? "";
   throw new CliError(firstLine || `The model command ended with status ${code}.`, { code: "io_failed" });
 }
 

@@ -65,7 +65,7 @@ async function downloadAll(
       if (after > before) fruitless = 0;
       const bound = error.answered ? TRIES_ANSWERED_MAX : TRIES_UNREACHABLE_MAX;
       if (fruitless >= bound) throw unreachable(error, source, context);
-      const backoff = BACKOFF_MS[Math.min(fruitless, BACKOFF_MS.length - 1)] ?? 0;
+      const backoff = BACKOFF_MS[Math.min(Math.max(fruitless - 1, 0), BACKOFF_MS.length - 1)] ?? 0;
       await context.clock.sleep(error.retryAfterMs ?? backoff, context.signal);
     }
   }
