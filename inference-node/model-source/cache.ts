@@ -89,7 +89,6 @@ export async function install(slot: Slot, fetched: FetchedFile): Promise<void> {
   try {
     const { mtimeMs } = await stat(fetched.path);
     await mkdir(dirname(slot.file), { recursive: true });
-    await rm(slot.file, { force: true, recursive: true });
     await rename(fetched.path, slot.file);
     await writeStamp(slot, { sha256: fetched.sha256, bytes: fetched.bytes, mtimeMs });
     await rm(slot.stage, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 // Makes sure that one model file lies in the cache, whole and checked: looks, locks, fetches from one source after another.
+import { rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Expected, inspect, install, remove, type Slot } from "./cache.ts";
 import type { Source } from "./catalogue.ts";
@@ -86,6 +87,8 @@ async function fetchInto(wanted: WantedFile, context: EnsureContext): Promise<En
       if (next !== undefined) context.onNotice(`${capitalized(failure.reason)}: trying the ${next.kind} instead.`);
     }
   }
+  // Goes only when it is empty: what was begun of a download stays, to be resumed.
+  await rmdir(wanted.slot.stage).catch(() => undefined);
   throw combine(wanted.label, failures);
 }
 

@@ -1,7 +1,7 @@
 // A lock between processes, held by a file: one works, the others wait, and a dead holder's lock is broken.
 import { randomUUID } from "node:crypto";
 import { readlinkSync } from "node:fs";
-import { mkdir, open, readFile, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import type { Clock } from "../clock.ts";
@@ -85,8 +85,7 @@ async function acquire(path: string, options: FileLockOptions): Promise<string> 
 
 async function tryCreate(path: string, holder: Holder): Promise<boolean> {
   try {
-    await using file = await open(path, "wx", 0o644);
-    await file.writeFile(JSON.stringify(holder));
+    await writeFile(path, JSON.stringify(holder), { flag: "wx" });
     return true;
   } catch (error) {
     if (systemCode(error) === "EEXIST") return false;

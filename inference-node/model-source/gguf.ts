@@ -62,15 +62,9 @@ export function hasGgufMagic(firstBytes: Uint8Array): boolean {
  * when it can't be read.
  */
 export async function readGgufHeader(path: string): Promise<GgufHeader> {
-  let prefix: Buffer;
-  try {
-    await using file = await open(path, "r");
-    const buffer = Buffer.alloc(PREFIX_BYTES);
-    const { bytesRead } = await file.read(buffer, 0, PREFIX_BYTES, 0);
-    prefix = buffer.subarray(0, bytesRead);
-  } catch (error) {
+  const prefix = await readPrefix(path).catch((error: unknown) => {
     throw explainIo(error, path);
-  }
+  });
   if (!hasGgufMagic(prefix)) {
     throw new ModelError(
       "not_a_gguf",
@@ -79,6 +73,17 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
     );
   }
   return parseGeneralKeys(prefix);
+}
+
+async function readPrefix(path: string): Promise<Buffer> {
+  const file = await open(path, "r");
+  try {
+    const buffer = Buffer.alloc(PREFIX_BYTES);
+    const { bytesRead } = await file.read(buffer, 0, PREFIX_BYTES, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Walks the key-value pairs until the `general.*` scalars end or the prefix does. Lengths are checked: input is hostile. */

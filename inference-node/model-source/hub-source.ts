@@ -112,13 +112,17 @@ async function receive(
   await writeFile(partial.note, JSON.stringify({ etag: answer.etag }));
   const hash = createHash("sha256");
   if (answer.offset > 0) await hashPrefix(partial.file, answer.offset, hash, stall);
-  await using file = await open(partial.file, answer.offset > 0 ? "r+" : "w");
-  const bytes = await append(file, answer, hash, source, stall, context);
-  if (answer.totalBytes !== undefined && bytes !== answer.totalBytes) {
-    throw new TransientHubError("the connection to the hub broke", false);
+  const file = await open(partial.file, answer.offset > 0 ? "r+" : "w");
+  try {
+    const bytes = await append(file, answer, hash, source, stall, context);
+    if (answer.totalBytes !== undefined && bytes !== answer.totalBytes) {
+      throw new TransientHubError("the connection to the hub broke", false);
+    }
+    await file.sync();
+    return { path: partial.file, sha256: hash.digest("hex"), bytes };
+  } finally {
+    await file.close();
   }
-  await file.sync();
-  return { path: partial.file, sha256: hash.digest("hex"), bytes };
 }
 
 async function append(

@@ -66,9 +66,16 @@ export async function extractZipMember(options: ExtractOptions): Promise<{ bytes
 }
 
 async function locate(zip: string, name: string): Promise<{ start: number; member: Member }> {
-  await using file = await open(zip, "r");
-  const directory = await readDirectory(file);
-  const member = findMember(directory, name);
+  const file = await open(zip, "r");
+  try {
+    return await locateIn(file, name);
+  } finally {
+    await file.close();
+  }
+}
+
+async function locateIn(file: FileHandle, name: string): Promise<{ start: number; member: Member }> {
+  const member = findMember(await readDirectory(file), name);
   if (member === undefined) throw new Error(`the archive has no ${name}`);
   // The local header repeats the name and has an extra field of its own length.
   const local = await readExactly(file, member.headerOffset, LOCAL_HEADER_BYTES);
