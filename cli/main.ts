@@ -7,13 +7,16 @@ import { run } from "./run.ts";
 
 /** As shells count a process that a signal ended. */
 const EXIT_OF_SIGNAL = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** A Ctrl-C may reach us twice, from the terminal and from our launcher: only a later one means "at once". */
+const SECOND_SIGNAL_MS = 1_000;
 
 async function main(args: readonly string[]): Promise<number> {
   const stop = new AbortController();
-  let exitOfSignal: number | undefined;
+  let stopped: { readonly code: number; readonly atMs: number } | undefined;
   for (const [name, code] of Object.entries(EXIT_OF_SIGNAL)) {
-    process.once(name, () => {
-      exitOfSignal = code;
+    process.on(name, () => {
+      if (stopped !== undefined && performance.now() - stopped.atMs > SECOND_SIGNAL_MS) process.exit(code);
+      stopped ??= { code, atMs: performance.now() };
       stop.abort();
     });
   }
@@ -32,7 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     confirm: process.stdin.isTTY && process.stderr.isTTY ? (question) => confirm(question, stop.signal) : undefined,
     signal: stop.signal,
   });
-  return exitOfSignal ?? code;
+  return stopped?.code ?? code;
 }
 
 function readVersion(): string {
