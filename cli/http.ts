@@ -14,6 +14,7 @@ export interface ApiRequest {
   readonly key: "admin" | "api";
   readonly body?: unknown;
   readonly timeoutMs?: number;
+  readonly signal: AbortSignal;
 }
 
 /** Sends one request; resolves to the JSON object of a 2xx answer. Rejects with a CliError. */
@@ -22,7 +23,7 @@ export async function callApi(connection: Connection, request: ApiRequest): Prom
   const key = request.key === "admin" ? connection.adminKey : connection.apiKey;
   if (key === undefined) throw missingKey(request.key);
   const response = await send(`${url}${request.path}`, key, request);
-  const text = await readText(response, url);
+  const text = await readText(response, url, request.signal);
   const body = parseObject(text);
   const requestId = response.headers.get("x-request-id") ?? undefined;
   if (response.ok && body !== undefined) return body;
@@ -66,17 +67,20 @@ async function send(url: string, key: string, request: ApiRequest): Promise<Resp
     init.body = JSON.stringify(request.body);
   }
   try {
-    return await fetch(url, { ...init, signal: AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS) });
+    const timeout = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
+    return await fetch(url, { ...init, signal: AbortSignal.any([timeout, request.signal]) });
   } catch (error) {
+    if (request.signal.aborted) throw new CliError("Stopped.", { code: "canceled" });
     throw unreachable(url, error);
   }
 }
 
-async function readText(response: Response, url: string): Promise<string> {
+async function readText(response: Response, url: string, signal: AbortSignal): Promise<string> {
   try {
     const text = await response.text();
     if (text.length <= BODY_CHARS_MAX) return text;
   } catch (error) {
+    if (signal.aborted) throw new CliError("Stopped.", { code: "canceled" });
     throw unreachable(url, error);
   }
   throw new CliError(`The server at ${url} sent more than any answer of Sluice has.`, { code: "bad_answer" });

@@ -75,6 +75,26 @@ test.each([
   await expect.poll(connections).toBe(0);
 });
 
+test("Ctrl-C ends a request to a server that never answers", async () => {
+  let asked: () => void = () => undefined;
+  const waiting = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const server = createServer(() => asked());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const child = spawn(process.execPath, [...flags, "keys", "list", "--url", url, "--admin-key", "k"]);
+  await waiting;
+  // From the terminal and from the launcher.
+  child.kill("SIGINT");
+  child.kill("SIGINT");
+  expect(await new Promise((resolve) => child.once("close", resolve))).toBe(130);
+});
+
 test("sluice start is the program behind npm start", () => {
   const { status, stdout } = spawnSync(process.execPath, [...flags, "start", "--help"], { encoding: "utf8" });
   expect(status).toBe(0);

@@ -30,12 +30,12 @@ const create: Command = {
     "sluice keys create ci --expires 30d",
     "sluice keys create demo --expires 2027-01-31 --json",
   ],
-  async run({ positionals, flags, connection, output, now }) {
+  async run({ positionals, flags, connection, output, now, signal }) {
     const [name = ""] = positionals;
     if (name.trim() === "") throw usageError("NAME must not be empty: it tells this key from others.");
     const expires = typeof flags.expires === "string" ? parseExpiry(flags.expires, now()) : undefined;
     const body = expires === undefined ? { name } : { name, expires_at: expires };
-    const answer = await callApi(connection, { method: "POST", path: "/admin/v1/keys", key: "admin", body });
+    const answer = await callApi(connection, { method: "POST", path: "/admin/v1/keys", key: "admin", body, signal });
     if (typeof answer.key !== "string")
       throw new CliError("The server made a key and did not show it.", { code: "bad_answer" });
     if (output.json) return output.value(answer);
@@ -78,7 +78,7 @@ const revoke: Command = {
     "sluice keys revoke key_01KB2Q6V9Z7M5E3T1R8W4X0YNC",
     "sluice keys revoke key_01KB2Q6V9Z7M5E3T1R8W4X0YNC --yes",
   ],
-  async run({ positionals, flags, connection, output, confirm }) {
+  async run({ positionals, flags, connection, output, confirm, signal }) {
     const [id = ""] = positionals;
     if (id.startsWith("sk-")) {
       throw usageError("That is a key, and revoke takes its id (key_...): see sluice keys list.");
@@ -89,7 +89,7 @@ const revoke: Command = {
       if (!agreed) throw new CliError("Nothing was revoked.", { code: "canceled" });
     }
     const path = `/admin/v1/keys/${encodeURIComponent(id)}`;
-    const answer = await callApi(connection, { method: "DELETE", path, key: "admin" });
+    const answer = await callApi(connection, { method: "DELETE", path, key: "admin", signal });
     if (output.json) return output.value(answer);
     output.line(`Revoked ${printable(id)}.`);
   },
@@ -99,12 +99,12 @@ const revoke: Command = {
 export const keyCommands: readonly Command[] = [create, list, revoke];
 
 /** All pages; the API says `has_more` and takes the last id of a page as `after`. */
-async function fetchAll({ connection }: CommandContext): Promise<Record<string, unknown>[]> {
+async function fetchAll({ connection, signal }: CommandContext): Promise<Record<string, unknown>[]> {
   const keys: Record<string, unknown>[] = [];
   let after = "";
   for (let page = 0; page < PAGES_MAX; page++) {
     const path = `/admin/v1/keys?limit=${PAGE_SIZE}${after}`;
-    const answer = await callApi(connection, { method: "GET", path, key: "admin" });
+    const answer = await callApi(connection, { method: "GET", path, key: "admin", signal });
     const data = Array.isArray(answer.data) ? answer.data.filter((key) => typeof key === "object" && key !== null) : [];
     keys.push(...data);
     const last: unknown = data.at(-1)?.id;

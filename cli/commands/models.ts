@@ -102,14 +102,14 @@ async function localModels(context: CommandContext): Promise<{ models: Record<st
 }
 
 /** The server's models; without --remote a server that is not there, or wants a key, is only remarked upon. */
-async function servedModels({ connection, flags, output }: CommandContext): Promise<Record<string, unknown>[]> {
+async function servedModels({ connection, flags, output, signal }: CommandContext): Promise<Record<string, unknown>[]> {
   if (flags.remote !== true && connection.url === undefined) return [];
   try {
-    const request = { method: "GET", path: "/v1/models", key: "api", timeoutMs: SERVER_TIMEOUT_MS } as const;
+    const request = { method: "GET", path: "/v1/models", key: "api", timeoutMs: SERVER_TIMEOUT_MS, signal } as const;
     const { data } = await callApi(connection, request);
     return Array.isArray(data) ? data.filter((model) => typeof model?.id === "string") : [];
   } catch (error) {
-    if (flags.remote === true || !(error instanceof CliError) || error.exitCode === 2) throw error;
+    if (flags.remote === true || signal.aborted || !(error instanceof CliError) || error.exitCode === 2) throw error;
     output.remark(`What the server serves is not known: ${error.message}`);
     return [];
   }
