@@ -11,7 +11,7 @@ export const promptLimits = {
 } as const;
 
 /** Throws INVALID_ARGUMENT, with `param`, for the first field of a prompt that is outside the contract. */
-export function validatePrompt(prompt: Prompt | undefined): void {
+export function validatePrompt(prompt: Prompt | undefined): asserts prompt is Prompt {
   const form = prompt?.form;
   if (form?.case === undefined) invalid("prompt", "must be given in one of its forms.");
   if (form.case === "chat") validateChat(form.value);

@@ -1,4 +1,5 @@
 // Checks a GenerateRequest against the contract; nothing unvalidated goes further into the node.
+import type { EmbedRequest } from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type {
   Constraint,
   GenerateRequest,
@@ -8,6 +9,7 @@ import type {
   Thinking,
 } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import { Priority, Thinking_Effort, Thinking_Mode } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import type { Prompt } from "../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { invalid } from "./node-error.ts";
 import { validatePrompt } from "./validate-prompt.ts";
 
@@ -23,10 +25,14 @@ export const requestLimits = {
   topLogprobs: 20,
   constraintChars: 262_144,
   streamIntervalMs: 10_000,
+  embedInputs: 2_048,
 } as const;
 
+/** A request that validateGenerate let through. */
+export type ValidRequest = GenerateRequest & { prompt: Prompt };
+
 /** Throws INVALID_ARGUMENT, with `param`, for the first field that is outside the contract. */
-export function validateGenerate(request: GenerateRequest): void {
+export function validateGenerate(request: GenerateRequest): asserts request is ValidRequest {
   validateRequestId(request.requestId);
   if (request.model === "") invalid("model", "must not be empty.");
   validatePrompt(request.prompt);
@@ -137,5 +143,17 @@ function boundedName(param: string, value: string): void {
 function sourceText(param: string, value: string): void {
   if (value === "" || value.length > requestLimits.constraintChars) {
     invalid(param, `must have 1 to ${requestLimits.constraintChars} characters.`);
+  }
+}
+
+/** Throws INVALID_ARGUMENT, with `param`, for the first field of an EmbedRequest that is outside the contract. */
+export function validateEmbed(request: EmbedRequest): void {
+  validateRequestId(request.requestId);
+  boundedName("tenant", request.tenant);
+  if (request.inputs.length === 0) invalid("inputs", "must have at least one input.");
+  atMost("inputs", request.inputs.length, requestLimits.embedInputs);
+  for (const [index, { input }] of request.inputs.entries()) {
+    const length = input.case === "tokens" ? input.value.ids.length : (input.value?.length ?? 0);
+    if (length === 0) invalid(`inputs[${index}]`, "must not be empty.");
   }
 }
