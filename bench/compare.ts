@@ -80,7 +80,7 @@ function promptsOf(options: PromptOptions, streams: number, perStream: number, o
 }
 
 /** A target that answers nothing has no figures: better one sentence than a table of dashes. */
-export function throwIfNothingWorked(record: RoundRecord, target: Target): void {
+function throwIfNothingWorked(record: RoundRecord, target: Target): void {
   if (record.requests === 0 || record.errorCount < record.requests) return;
   const [reason] = record.errors.keys();
   throw new BenchError(`${target.label} failed every request of a round: ${reason ?? "no reason"}`);

@@ -1,3 +1,4 @@
+// The decode loop over an engine that checks every call.
 import { describe, expect, it } from "vitest";
 import { type LoopEngine, type LoopRun, runDecodeLoop } from "./decode-loop.ts";
 import type { LoopRequest } from "./loop-protocol.ts";

@@ -1,3 +1,4 @@
+// Holds the histogram to exact percentiles within its stated error.
 import { describe, expect, it } from "vitest";
 import { Histogram } from "./histogram.ts";
 

@@ -1,3 +1,4 @@
+// The HTTP target against servers that refuse, break or hang.
 import type { ServerResponse } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { type FakeBehaviour, sendJson, startFakeServer } from "./fake-server.ts";

@@ -1,3 +1,4 @@
+// The HTTP target against a server with exact tokens and delays.
 import { afterEach, describe, expect, it } from "vitest";
 import { type FakeBehaviour, type FakeServer, startFakeServer } from "./fake-server.ts";
 import { HttpTarget } from "./http-target.ts";

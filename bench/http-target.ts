@@ -74,7 +74,6 @@ export class HttpTarget implements Target {
     try {
       const { usage } = await this.#client.stream("/chat/completions", body, onText, signal);
       record.succeeded({
-        startedAt,
         promptTokens: usage?.promptTokens,
         completionTokens: usage?.completionTokens ?? chunks,
         counted: usage === undefined ? "chunks" : "usage",

@@ -27,7 +27,7 @@ export interface LoopRequest {
 }
 
 export type LoopReply =
-  | { readonly type: "loaded"; readonly model: string; readonly threads: number }
+  | { readonly type: "loaded"; readonly model: string }
   | { readonly type: "counted"; readonly tokens: number }
   | {
       readonly type: "measured";

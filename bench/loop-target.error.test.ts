@@ -1,3 +1,4 @@
+// The loop target when its child fails, dies or hangs.
 import { afterEach, describe, expect, it } from "vitest";
 import { LoopTarget } from "./loop-target.ts";
 import { BenchError } from "./target.ts";

@@ -1,3 +1,4 @@
+// The loop target over a stand-in child process.
 import { afterEach, expect, it } from "vitest";
 import { LoopTarget } from "./loop-target.ts";
 

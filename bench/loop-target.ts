@@ -73,7 +73,7 @@ export class LoopTarget implements Target {
         record.chunk(at, previous, index === 0);
         previous = at;
       }
-      record.succeeded({ startedAt, promptTokens, completionTokens: tokenTimes.length, counted: "usage" });
+      record.succeeded({ promptTokens, completionTokens: tokenTimes.length, counted: "usage" });
     }
     return record;
   }

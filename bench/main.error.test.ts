@@ -1,3 +1,4 @@
+// The entry as a process: sentences and exit codes.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";

@@ -140,7 +140,7 @@ async function answer(command: LoopCommand): Promise<LoopReply> {
   switch (command.type) {
     case "load":
       loaded = await load(command);
-      return { type: "loaded", model: basename(command.modelPath), threads: command.threads };
+      return { type: "loaded", model: basename(command.modelPath) };
     case "count":
       return { type: "counted", tokens: tokenize(required(), command.prompt).length };
     case "round":

@@ -1,3 +1,4 @@
+// Each wrong command line gets one sentence.
 import { expect, it } from "vitest";
 import { readOptions, UsageError } from "./options.ts";
 

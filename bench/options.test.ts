@@ -1,3 +1,4 @@
+// What a right command line means.
 import { describe, expect, it } from "vitest";
 import { type BenchOptions, readOptions, type Surroundings } from "./options.ts";
 

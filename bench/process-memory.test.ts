@@ -1,3 +1,4 @@
+// Memory is read from a made-up /proc and from the real one.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// The bar fits its terminal and stays out of logs.
 import { describe, expect, it } from "vitest";
 import { Progress } from "./progress.ts";
 

@@ -1,3 +1,4 @@
+// Prompts have the wanted length and no common beginning.
 import { describe, expect, it } from "vitest";
 import { makePrompt, wordsForTokens } from "./prompts.ts";
 

@@ -1,3 +1,4 @@
+// Tables and notes from hand-made rounds.
 import { describe, expect, it } from "vitest";
 import type { Level } from "./compare.ts";
 import { levelLines, levelNotes, soakLines, summarizeLevel, summarizeSoak } from "./report.ts";
@@ -13,7 +14,7 @@ function roundOf(tokens: number, ttftMs: number, itlMs: number, promptTokens = 1
     record.chunk(at + itlMs, at, false);
     at += itlMs;
   }
-  record.succeeded({ startedAt: 1000, promptTokens, completionTokens: tokens, counted: "usage" });
+  record.succeeded({ promptTokens, completionTokens: tokens, counted: "usage" });
   return record;
 }
 
@@ -85,7 +86,7 @@ describe("levelNotes", () => {
     first.failed("HTTP 500: x");
     const second = roundOf(2, 10, 1);
     second.failed("HTTP 500: x");
-    second.succeeded({ startedAt: 0, promptTokens: undefined, completionTokens: 2, counted: "chunks" });
+    second.succeeded({ promptTokens: undefined, completionTokens: 2, counted: "chunks" });
     expect(levelNotes(summarizeLevel({ streams: 2, records: [[first, second]] }))).toEqual([
       "A at 2: 2 x HTTP 500: x",
       "A at 2: sent no usage, so chunks were counted as tokens",

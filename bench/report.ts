@@ -7,7 +7,7 @@ import type { RoundRecord, Target } from "./target.ts";
 /** Names of the targets in tables. */
 export const letters = ["A", "B"] as const;
 
-export interface RoundFigures {
+interface RoundFigures {
   readonly tokensPerSecond: number;
   readonly ttftP50Ms: number;
   readonly ttftP99Ms: number;
@@ -15,7 +15,7 @@ export interface RoundFigures {
   readonly itlP99Ms: number;
 }
 
-export interface TargetSummary {
+interface TargetSummary {
   /** Each round's figures, in order. */
   readonly rounds: readonly RoundFigures[];
   /** Minimum, median and maximum of each figure over the rounds. */
@@ -47,7 +47,7 @@ function figuresOf(record: RoundRecord): RoundFigures {
   };
 }
 
-export function summarizeTarget(records: readonly RoundRecord[]): TargetSummary {
+function summarizeTarget(records: readonly RoundRecord[]): TargetSummary {
   const rounds = records.map(figuresOf);
   const sum = (pick: (record: RoundRecord) => number): number => records.reduce((total, one) => total + pick(one), 0);
   const spread = (name: keyof RoundFigures): Spread => spreadOf(rounds.map((round) => round[name]));

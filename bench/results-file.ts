@@ -34,7 +34,7 @@ export async function writeResults(path: string, results: Results): Promise<void
 }
 
 /** The document: keys stay out of it, since such files are sent around. Figures that do not exist are null. */
-export function documentOf(results: Results): object {
+function documentOf(results: Results): object {
   const { target: _target, against: _against, out: _out, ...workload } = results.options;
   return {
     version: 1,

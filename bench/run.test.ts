@@ -1,3 +1,4 @@
+// Whole runs against tiny servers, to their exit codes and JSON files.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -208,7 +208,7 @@ async function measureSoak(
 }
 
 /** Why the run counts as failed, a sentence each. */
-export function faultsOf(measured: Pick<Measured, "levels" | "soak">, options: BenchOptions): string[] {
+function faultsOf(measured: Pick<Measured, "levels" | "soak">, options: BenchOptions): string[] {
   const faults: string[] = [];
   const summaries = [
     ...measured.levels.flatMap((level) => level.targets),

@@ -1,3 +1,4 @@
+// Soaks make the right requests and judge growth fairly.
 import { afterEach, describe, expect, it } from "vitest";
 import { type FakeBehaviour, type FakeServer, sendJson, startFakeServer } from "./fake-server.ts";
 import { HttpTarget } from "./http-target.ts";

@@ -1,3 +1,4 @@
+// Endless events do not fill the memory.
 import { expect, it } from "vitest";
 import { SseParser } from "./sse.ts";
 

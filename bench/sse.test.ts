@@ -1,3 +1,4 @@
+// Event streams are taken apart alike wherever they are cut.
 import { describe, expect, it } from "vitest";
 import { SseParser } from "./sse.ts";
 

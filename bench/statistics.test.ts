@@ -1,3 +1,4 @@
+// Holds medians, spreads and paired ratios to hand-made values.
 import { describe, expect, it } from "vitest";
 import { median, pairedRatio, spreadOf } from "./statistics.ts";
 

@@ -35,9 +35,7 @@ export interface Target {
   close(): Promise<void>;
 }
 
-export interface RequestRecord {
-  /** When the request was sent, on the clock of whoever measured, in milliseconds. */
-  readonly startedAt: number;
+interface RequestRecord {
   readonly promptTokens: number | undefined;
   readonly completionTokens: number;
   /** Whether the server counted the tokens (`usage`) or we its chunks. */
