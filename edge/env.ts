@@ -79,6 +79,7 @@ export function servicesOf(bindings: Bindings, clock: Clock = systemClock): Serv
       url: config.SLUICE_NODE_URL,
       secret: config.SLUICE_NODE_SECRET,
       fetch: door === undefined ? (input, init) => fetch(input, init) : (input, init) => door.fetch(input, init),
+      clock,
     }),
     keys: new ApiKeys({ database: config.DB, pepper: config.SLUICE_KEY_PEPPER, clock }),
     adminKeyHash: config.SLUICE_ADMIN_KEY_HASH,

@@ -5,6 +5,7 @@ import { ErrorInfoSchema, RetryInfoSchema } from "../proto/gen/google/rpc/error_
 import type { GenerateEvent, GenerateRequest } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import { ListModelsRequestSchema, type ListModelsResponse } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import { InferenceService } from "../proto/gen/sluice/inference/v1/service_pb.js";
+import type { Clock } from "./clock.ts";
 import { ApiError, codeOfGrpcStatus, type ErrorCode } from "./errors.ts";
 import { callGrpcWeb, GrpcError, type GrpcWebCall } from "./grpc-web.ts";
 
@@ -28,7 +29,7 @@ export interface NodeCallOptions {
 export interface NodePool {
   /** Generates. Events that arrived together come together. An abort of the signal frees the node's slot. */
   generate(request: GenerateRequest, options: NodeCallOptions): AsyncGenerator<GenerateEvent[], void, undefined>;
-  /** The models and the state that each is in. */
+  /** The models and the state that each is in. Gives up after the timeout by itself. */
   listModels(options: NodeCallOptions): Promise<ListModelsResponse>;
 }
 
@@ -38,6 +39,7 @@ export interface NodePoolConfig {
   /** Shared secret that the node asks for. */
   secret: string;
   fetch: typeof fetch;
+  clock: Clock;
 }
 
 /** A pool of one address; behind it is a node, or a proxy that balances many. */
@@ -63,14 +65,24 @@ export function createNodePool(config: NodePoolConfig): NodePool {
       }
     },
     async listModels(options) {
+      const abort = new AbortController();
+      const expire = (): void =>
+        abort.abort(new ApiError("deadline_exceeded", undefined, { detail: "edge: deadline" }));
+      const cancelTimer = config.clock.after(options.timeoutMs, expire);
+      const signal = AbortSignal.any([options.signal, abort.signal]);
       try {
         const request = create(ListModelsRequestSchema);
-        for await (const [response] of callGrpcWeb(InferenceService.method.listModels, request, callOf(options))) {
-          if (response !== undefined) return response;
-        }
+        const call = callOf({ ...options, signal });
+        let answer: ListModelsResponse | undefined;
+        // Read to the end: the status comes last, and the connection is then free for another call.
+        for await (const [response] of callGrpcWeb(InferenceService.method.listModels, request, call))
+          answer ??= response;
+        if (answer !== undefined) return answer;
         throw new GrpcError(INTERNAL, "The node sent no answer.");
       } catch (error) {
         throw apiErrorOf(error);
+      } finally {
+        cancelTimer();
       }
     },
   };

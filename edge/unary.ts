@@ -32,11 +32,9 @@ export async function respondUnary(
   writer: BodyWriter,
   options: UnaryOptions,
 ): Promise<Response> {
-  const prefilled = Promise.withResolvers<void>();
-  const folded = fold(generation, writer, prefilled.resolve);
   const slow = Promise.withResolvers<"slow">();
   let cancelTimer = (): void => undefined;
-  prefilled.promise.then(() => {
+  const folded = fold(generation, writer, () => {
     cancelTimer = options.clock.after(COMMIT_AFTER_MS, () => slow.resolve("slow"));
   });
   try {

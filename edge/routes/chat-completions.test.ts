@@ -44,6 +44,10 @@ describe("a unary completion", () => {
   test("names the parameters that no API has", async () => {
     const response = await edge.post("/v1/chat/completions", { ...body, frob: 1, "h\u00e9\n": 2, user: "u" }, key);
     expect(response.headers.get("x-sluice-ignored")).toBe("frob, h%C3%A9%0A");
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`\ud800${"n".repeat(500)}${index}`, 1]));
+    const bounded = await edge.post("/v1/chat/completions", { ...body, ...many }, key);
+    expect(bounded.status).toBe(200);
+    expect(bounded.headers.get("x-sluice-ignored")?.length).toBeLessThan(4096);
     const plain = await edge.post("/v1/chat/completions", body, key);
     expect(plain.headers.has("x-sluice-ignored")).toBe(false);
   });

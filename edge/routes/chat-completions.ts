@@ -8,8 +8,9 @@ import { respondUnary } from "../unary.ts";
 import type { DialectCall } from "../wire/dialect.ts";
 import { readChatCompletion } from "../wire/openai-chat.ts";
 
-/** Longer lists of ignored names are cut: a header is bounded. */
+/** A header is bounded: longer lists and longer names are cut. */
 const IGNORED_NAMES_MAX = 32;
+const IGNORED_NAME_CHARACTERS_MAX = 64;
 
 export async function chatCompletions(c: EdgeContext): Promise<Response> {
   const { clock, nodes, requestTimeoutMs } = c.var.services();
@@ -39,5 +40,8 @@ export async function chatCompletions(c: EdgeContext): Promise<Response> {
 function setIgnored(c: EdgeContext, call: DialectCall): void {
   if (call.ignored.length === 0) return;
   // Names come from the client: what no header may hold is encoded.
-  c.header("x-sluice-ignored", call.ignored.slice(0, IGNORED_NAMES_MAX).map(encodeURIComponent).join(", "));
+  const names = call.ignored
+    .slice(0, IGNORED_NAMES_MAX)
+    .map((name) => encodeURIComponent(name.slice(0, IGNORED_NAME_CHARACTERS_MAX).toWellFormed()));
+  c.header("x-sluice-ignored", names.join(", "));
 }

@@ -21,7 +21,7 @@ export function healthz(c: EdgeContext): Response {
 export async function readyz(c: EdgeContext): Promise<Response> {
   c.header("cache-control", "no-store");
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const { signal } = c.req.raw;
     const { models } = await c.var.services().nodes.listModels({ signal, timeoutMs: TIMEOUT_MS });
     const ready = models.some(({ state }) => state === ModelState.READY);
     const states = models.map(({ id, state }) => ({ id, state: STATES[state] }));

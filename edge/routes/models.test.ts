@@ -4,6 +4,7 @@ import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { createTestEdge, type TestEdge } from "../testing/edge.ts";
 import { typedError } from "../testing/fake-node.ts";
+import { HeldClock, settled } from "../testing/held-clock.ts";
 
 let edge: TestEdge;
 let headers: Record<string, string>;
@@ -90,6 +91,18 @@ describe("health", () => {
     expect(text).not.toContain("secret");
     expect(await (await edge.fetch("/healthz")).json()).toEqual({ status: "ok" });
   });
+});
+
+test("a node that never answers is not ready after two seconds", async () => {
+  const clock = new HeldClock();
+  const silent = (_input: RequestInfo, init?: RequestInit) =>
+    new Promise<Response>((_, reject) => init?.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+  const frozen = await createTestEdge({ clock, bindings: { NODE: { fetch: silent } as unknown as Fetcher } });
+  const pending = frozen.fetch("/readyz");
+  await settled();
+  await clock.advance(2000);
+  expect((await pending).status).toBe(503);
+  expect(clock.pending).toBe(0);
 });
 
 describe("the root", () => {

@@ -18,7 +18,7 @@ export async function retrieveModel(c: EdgeContext): Promise<Response> {
 }
 
 async function modelsOfNode(c: EdgeContext) {
-  const signal = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const { signal } = c.req.raw;
   const { models } = await c.var.services().nodes.listModels({ signal, timeoutMs: TIMEOUT_MS });
   return models;
 }

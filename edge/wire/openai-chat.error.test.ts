@@ -1,7 +1,10 @@
 // Chat completion requests that are refused, each with the name of what is wrong.
+import { toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { ApiError } from "../errors.ts";
+import { GenerateRequestSchema } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { ApiError, ERRORS } from "../errors.ts";
 import { readChatCompletion } from "./openai-chat.ts";
+import { CHAT_PARAMETERS } from "./openai-chat-parameters.ts";
 
 const context = { requestId: "req_01ABC", now: 0, tenant: "prj_a" };
 const user = { role: "user", content: "hi" };
@@ -168,4 +171,53 @@ describe("parameters that would change the answer and are not supported", () => 
   ])("are refused by path: %j", (body, param) => {
     expect(refusal(body)).toMatchObject({ code: "unsupported_parameter", param });
   });
+});
+
+describe("any value in any place", () => {
+  const oddities: unknown[] = [
+    ...[
+      true,
+      false,
+      0,
+      -1,
+      1.5,
+      1e308,
+      -1e308,
+      5e-324,
+      2 ** 53,
+      2 ** 63,
+      "",
+      "x",
+      "\ud800",
+      "\u0000",
+      [],
+      [[]],
+      [null],
+      {},
+    ],
+    { __proto__: null, type: "function" },
+    JSON.parse('{"__proto__":{"type":"text"}}'),
+    { type: "json_schema", json_schema: { name: "x", schema: { "\ud800": "\udfff" } } },
+    [{ role: "user", content: "x" }, null],
+    [{ role: "assistant", content: [], tool_calls: {} }],
+    [{ role: "toString", content: "x" }],
+    { constructor: 1 },
+  ];
+
+  test.each(Object.keys(CHAT_PARAMETERS))(
+    "is read into what the contract can carry, or refused with a 4xx: %s",
+    (name) => {
+      for (const value of oddities) {
+        const body = { model: "m", messages: [user], stream: true, tools: [tool("f")], [name]: value };
+        try {
+          const { request } = readChatCompletion(body, context);
+          expect(toBinary(GenerateRequestSchema, request).byteLength).toBeGreaterThan(0);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ApiError);
+          expect(ERRORS[(error as ApiError).code].status).toBe(400);
+          expect((error as ApiError).param).toContain(name);
+        }
+      }
+    },
+  );
 });

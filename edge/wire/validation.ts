@@ -23,7 +23,7 @@ export function checked<T extends z.ZodType>(schema: T, value: unknown): z.outpu
 }
 
 /** `["messages", 0, "content"]` as `messages[0].content`. */
-export function paramOfPath(path: readonly PropertyKey[]): string {
+function paramOfPath(path: readonly PropertyKey[]): string {
   let param = "";
   for (const key of path) {
     if (typeof key === "number") param += `[${key}]`;
