@@ -6,6 +6,8 @@ import { log } from "./log.ts";
 
 /** Longer ones are cut: a log line is bounded. */
 const TEXT_CHARACTERS_MAX = 256;
+/** Room for a stack. */
+const DETAIL_CHARACTERS_MAX = 4096;
 const CANCELED_STATUS = ERRORS.canceled.status;
 
 /** What is learnt of a request on its way. Token counts are the node's. */
@@ -82,8 +84,8 @@ export class AccessRecord {
       reasoning_tokens: facts.reasoningTokens,
       finish_reason: facts.finishReason,
       error: error?.code,
-      error_param: error?.param,
-      error_detail: error?.detail,
+      error_param: cut(error?.param),
+      error_detail: cut(error?.detail, DETAIL_CHARACTERS_MAX),
     });
   }
 }
@@ -103,6 +105,6 @@ export function accessLog(clock: Clock): EdgeMiddleware {
   };
 }
 
-function cut(text: string | undefined): string | undefined {
-  return text === undefined || text.length <= TEXT_CHARACTERS_MAX ? text : `${text.slice(0, TEXT_CHARACTERS_MAX)}…`;
+function cut(text: string | undefined, max = TEXT_CHARACTERS_MAX): string | undefined {
+  return text === undefined || text.length <= max ? text : `${text.slice(0, max)}…`;
 }

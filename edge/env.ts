@@ -51,7 +51,8 @@ const bindingsSchema = z.object({
   SLUICE_NODE_SECRET: z.string("must be set").min(16, "must have at least 16 characters"),
   SLUICE_KEY_PEPPER: z.string("must be set").min(16, "must have at least 16 characters"),
   SLUICE_ADMIN_KEY_HASH: z.string("must be set").regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hex digits"),
-  SLUICE_BODY_BYTES_MAX: wholeNumber(4 * 1024 * 1024, 1024, 100 * 1024 * 1024),
+  // The node takes messages of 16 MiB, and a request's JSON is never smaller than its message.
+  SLUICE_BODY_BYTES_MAX: wholeNumber(4 * 1024 * 1024, 1024, 16 * 1024 * 1024 - 4096),
   SLUICE_REQUEST_TIMEOUT_MS: wholeNumber(600_000, 1000, 24 * 3_600_000),
 });
 

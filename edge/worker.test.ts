@@ -148,10 +148,14 @@ describe("the access log", () => {
   });
 
   test("stays bounded and one line whatever the client sends", async () => {
-    const lines = await linesOf(() =>
-      edge.fetch(`/${"x".repeat(5000)}`, { headers: { "x-client-request-id": "y".repeat(5000) } }),
-    );
-    expect(lines).toHaveLength(1);
+    const lines = await linesOf(async () => {
+      await edge.fetch(`/${"x".repeat(5000)}`, { headers: { "x-client-request-id": "y".repeat(5000) } });
+      const logit_bias = { ["z".repeat(50_000)]: 999 };
+      const body = { model: "m".repeat(50), messages: [{ role: "user", content: "x" }], logit_bias };
+      expect((await edge.post("/v1/chat/completions", body, key)).status).toBe(400);
+    });
+    expect(lines).toHaveLength(2);
+    expect(JSON.stringify(lines[1]).length).toBeLessThan(1500);
     expect(JSON.stringify(lines[0]).length).toBeLessThan(1500);
   });
 });
