@@ -1,0 +1,118 @@
+// Reads the node's configuration from the environment, once; a wrong value is one clear sentence.
+import { hostname } from "node:os";
+import type { LogLevel } from "./log.ts";
+
+/** A mistake in the configuration; the message is a sentence for the operator. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+export interface NodeConfig {
+  readonly runtime: RuntimeName;
+  /** A path to a .gguf file, an `hf:` URI or a catalogue id. */
+  readonly model: string;
+  readonly host: string;
+  readonly grpcPort: number;
+  readonly webPort: number;
+  readonly secret: string | undefined;
+  /** Paths of PEM files. */
+  readonly tls: { cert: string; key: string; clientCa: string | undefined } | undefined;
+  readonly nodeId: string;
+  readonly drainGraceMs: number;
+  readonly queueDepthMax: number;
+  readonly queueTokensMax: number;
+  readonly threads: number | undefined;
+  readonly sequences: number | undefined;
+  readonly contextLength: number | undefined;
+  readonly batchTokens: number | undefined;
+  readonly kvMemoryMb: number | undefined;
+  readonly defaultMaxTokens: number | undefined;
+  readonly logLevel: LogLevel;
+  /** The native child's whole environment; no secret is in it. */
+  readonly childEnv: Readonly<Record<string, string>>;
+}
+
+export const runtimeNames = ["llama", "scripted", "openai"] as const;
+export type RuntimeName = (typeof runtimeNames)[number];
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const secretCharsMin = 16;
+const logLevels = ["debug", "info", "warn", "error"] as const;
+/** What a native engine and its drivers read. */
+const childVariables =
+  /^(PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|XDG_CACHE_HOME|(CUDA|NVIDIA|GGML|GOMP|OMP)_\w+)$/;
+
+/** Reads and checks the variables that docs/node.md lists. Throws a ConfigError for the first that is wrong. */
+export function readConfig(env: Environment = process.env): NodeConfig {
+  const tls = tlsFiles(env);
+  return {
+    runtime: oneOf(env, "SLUICE_RUNTIME", runtimeNames, "llama"),
+    model: env.SLUICE_MODEL || "smollm2-135m-instruct",
+    host: env.SLUICE_NODE_HOST || "127.0.0.1",
+    grpcPort: integer(env, "SLUICE_NODE_GRPC_PORT", 0, 65_535) ?? 50_051,
+    webPort: integer(env, "SLUICE_NODE_WEB_PORT", 0, 65_535) ?? 50_052,
+    secret: secretOf(env, tls?.clientCa !== undefined),
+    tls,
+    nodeId: env.SLUICE_NODE_ID || hostname(),
+    drainGraceMs: integer(env, "SLUICE_DRAIN_GRACE_MS", 0, 86_400_000) ?? 30_000,
+    queueDepthMax: integer(env, "SLUICE_QUEUE_DEPTH_MAX", 0, 1_000_000) ?? 256,
+    queueTokensMax: integer(env, "SLUICE_QUEUE_TOKENS_MAX", 0, 2 ** 31) ?? 1_048_576,
+    threads: integer(env, "SLUICE_THREADS", 1, 1_024),
+    sequences: integer(env, "SLUICE_SEQUENCES", 1, 4_096),
+    contextLength: integer(env, "SLUICE_CONTEXT_LENGTH", 16, 2 ** 24),
+    batchTokens: integer(env, "SLUICE_BATCH_TOKENS", 1, 2 ** 20),
+    kvMemoryMb: integer(env, "SLUICE_KV_MEMORY_MB", 1, 2 ** 24),
+    defaultMaxTokens: integer(env, "SLUICE_DEFAULT_MAX_TOKENS", 1, 2 ** 24),
+    logLevel: oneOf(env, "SLUICE_LOG_LEVEL", logLevels, "info"),
+    childEnv: childEnvironment(env),
+  };
+}
+
+function oneOf<T extends string>(env: Environment, name: string, values: readonly T[], fallback: T): T {
+  const text = env[name] || fallback;
+  const found = values.find((value) => value === text);
+  if (found === undefined) throw new ConfigError(`${name} must be one of ${values.join(", ")}, but is "${text}".`);
+  return found;
+}
+
+function integer(env: Environment, name: string, min: number, max: number): number | undefined {
+  const text = env[name];
+  if (text === undefined || text === "") return undefined;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, but is "${text}".`);
+}
+
+function tlsFiles(env: Environment): NodeConfig["tls"] {
+  const cert = env.SLUICE_NODE_TLS_CERT || undefined;
+  const key = env.SLUICE_NODE_TLS_KEY || undefined;
+  const clientCa = env.SLUICE_NODE_TLS_CLIENT_CA || undefined;
+  if (cert !== undefined && key !== undefined) return { cert, key, clientCa };
+  if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
+  throw new ConfigError("TLS needs both SLUICE_NODE_TLS_CERT and SLUICE_NODE_TLS_KEY.");
+}
+
+function secretOf(env: Environment, mutualTls: boolean): string | undefined {
+  const secret = env.SLUICE_NODE_SECRET || undefined;
+  if (secret === undefined && mutualTls) return undefined;
+  if (secret === undefined) {
+    throw new ConfigError("SLUICE_NODE_SECRET must be set, or SLUICE_NODE_TLS_CLIENT_CA for client certificates.");
+  }
+  // The value itself stays out of the message: it may be a real secret that was cut short.
+  if (secret.length < secretCharsMin) {
+    throw new ConfigError(`SLUICE_NODE_SECRET must have at least ${secretCharsMin} characters.`);
+  }
+  if (!/^[\x21-\x7e]+$/.test(secret)) {
+    throw new ConfigError("SLUICE_NODE_SECRET must be of printable ASCII characters without spaces.");
+  }
+  return secret;
+}
+
+function childEnvironment(env: Environment): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && childVariables.test(name)) kept[name] = value;
+  }
+  return kept;
+}

@@ -1,0 +1,60 @@
+// The runtimes by name: adding one is one line here.
+import type { Clock } from "./clock.ts";
+import { ConfigError, type NodeConfig, type RuntimeName } from "./config.ts";
+import type { Log } from "./log.ts";
+import type { Runtime } from "./runtime.ts";
+
+export interface RuntimeDeps {
+  log: Log;
+  clock: Clock;
+  /** Aborted when the process is to stop before the runtime was made. */
+  signal: AbortSignal;
+}
+
+type Create = (config: NodeConfig, deps: RuntimeDeps) => Promise<Runtime>;
+
+// Imported on demand: the scripted runtime must start without the native engine's packages.
+const table: Record<RuntimeName, Create> = {
+  llama: createLlama,
+  scripted: async ({ sequences, contextLength, defaultMaxTokens }, { clock }) => {
+    const { createScriptedRuntime } = await import("./runtimes/scripted.ts");
+    return createScriptedRuntime({ sequences, contextLength, defaultMaxTokens, clock });
+  },
+  openai: async () => {
+    throw new ConfigError("SLUICE_RUNTIME=openai does not exist in this version: use llama or scripted.");
+  },
+};
+
+/** Makes the runtime that the configuration names. Rejects with a sentence for the operator. */
+export function createRuntime(config: NodeConfig, deps: RuntimeDeps): Promise<Runtime> {
+  return table[config.runtime](config, deps);
+}
+
+async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDeps): Promise<Runtime> {
+  const { resolveModel } = await import("./model-source/resolve.ts");
+  const { createLlamaRuntime } = await import("./runtimes/llama.ts");
+  const model = await resolveModel(config.model, {
+    clock,
+    signal,
+    onNotice: (sentence) => log({ level: "warn", event: "model.notice", message: sentence }),
+  });
+  log({ level: "info", event: "model.resolved", model: model.id, source: model.source, bytes: model.bytes });
+  const { threads, sequences, contextLength, batchTokens, kvMemoryMb, defaultMaxTokens, childEnv } = config;
+  const { quantization, license, ownedBy } = model;
+  return createLlamaRuntime({
+    modelPath: model.path,
+    modelId: model.id,
+    quantization,
+    license,
+    ownedBy,
+    threads,
+    sequences,
+    contextLength,
+    batchTokens,
+    kvMemoryMb,
+    defaultMaxTokens,
+    childEnv,
+    log,
+    clock,
+  });
+}
