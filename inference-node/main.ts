@@ -5,7 +5,7 @@ import { systemClock } from "./clock.ts";
 import { ConfigError, type NodeConfig, readConfig } from "./config.ts";
 import type { TlsMaterial } from "./doors/tls.ts";
 import { createLog, type Log } from "./log.ts";
-import { type RunningNode, startNode } from "./node.ts";
+import { startNode } from "./node.ts";
 import { createRuntime } from "./runtime-table.ts";
 
 // A reader of the log that went away must not take the node with it.
