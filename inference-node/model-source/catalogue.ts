@@ -41,10 +41,28 @@ export interface CatalogueEntry {
   /** Who made the weights; `owned_by` of the model list. */
   readonly ownedBy: string;
   readonly description: string;
+  readonly serving?: ServingDefaults;
+}
+
+/** How a model is best served, where its file does not say or says it wrong. */
+export interface ServingDefaults {
+  /** A Jinja chat template in place of the file's own. */
+  readonly chatTemplate?: string;
+  /** What tokens are drawn with when the request does not say. */
+  readonly temperature?: number;
+  readonly topP?: number;
 }
 
 /** The model that a node serves when none is named. */
 export const DEFAULT_MODEL = "smollm2-135m-instruct";
+
+/**
+ * ChatML without a system message of its own. The file's template puts one in front of every chat that has none, and
+ * at this quantization it turns answers to plain questions into loops (docs/decisions/2026-11-25-default-model-template.md).
+ */
+const plainChatMl =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}" +
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 export const CATALOGUE: readonly CatalogueEntry[] = [
   {
@@ -74,5 +92,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     license: "Apache-2.0",
     ownedBy: "HuggingFaceTB",
     description: "135 million parameters, 8,192 tokens of context: small enough for any CPU",
+    // Temperature and top_p are the model card's own recommendation.
+    serving: { chatTemplate: plainChatMl, temperature: 0.2, topP: 0.9 },
   },
 ];

@@ -40,6 +40,8 @@ export interface ResolvedModel {
   readonly quantization: string | undefined;
   readonly license: string | undefined;
   readonly ownedBy: string | undefined;
+  /** Of a catalogue entry: how to serve it. */
+  readonly serving: ServingDefaults | undefined;
   /** Of all parts together. */
   readonly bytes: number;
   /** Lower-case hex; undefined for a path and for a split model. */
@@ -87,9 +89,9 @@ async function resolveEntry(
   const slot = catalogueSlot(config.cacheDir, entry);
   const expected = { sha256: entry.sha256, bytes: entry.bytes };
   const wanted: WantedFile = { label: entry.id, slot, sources: entry.sources, expected, part: undefined };
-  const { id, quantization, license, ownedBy } = entry;
+  const { id, quantization, license, ownedBy, serving } = entry;
   const found = await ensureFile(wanted, contextOf(config, options));
-  return { id, path: slot.file, parts: [slot.file], quantization, license, ownedBy, ...found };
+  return { id, path: slot.file, parts: [slot.file], quantization, license, ownedBy, serving, ...found };
 }
 
 async function resolveHub(
@@ -122,6 +124,7 @@ async function resolveHub(
     quantization: header.quantization,
     license: header.license,
     ownedBy: source.organization,
+    serving: undefined,
     bytes: found.reduce((sum, file) => sum + file.bytes, 0),
     sha256: found.length === 1 ? found[0]?.sha256 : undefined,
   };
@@ -141,6 +144,7 @@ async function resolvePath(given: string): Promise<ResolvedModel> {
     quantization: header.quantization,
     license: header.license,
     ownedBy: undefined,
+    serving: undefined,
     bytes,
     sha256: undefined,
   };

@@ -1,0 +1,262 @@
+// The native runtime: llama.cpp in a supervised child process, behind the seam.
+import { randomBytes } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
+import type { GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { Capability, type Model, ModelSchema, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
+import { type Prompt, PromptSchema } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
+import type { Clock } from "../clock.ts";
+import type { LogEntry } from "../log.ts";
+import { Code, NodeError } from "../node-error.ts";
+import type { RequestFeature } from "../request-features.ts";
+import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
+import { EventQueue } from "./llama/event-queue.ts";
+import type { GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
+import { runtimeEvent } from "./llama/runtime-events.ts";
+import { type ChildState, Supervisor } from "./llama/supervisor.ts";
+
+/** What tokens are drawn with when the request does not say. */
+export interface SamplingDefaults {
+  readonly temperature?: number | undefined;
+  readonly topP?: number | undefined;
+}
+
+export interface LlamaRuntimeOptions {
+  readonly modelPath: string;
+  readonly modelId: string;
+  readonly threads?: number | undefined;
+  readonly sequences?: number | undefined;
+  readonly contextLength?: number | undefined;
+  readonly batchTokens?: number | undefined;
+  readonly kvMemoryMb?: number | undefined;
+  readonly defaultMaxTokens?: number | undefined;
+  readonly quantization?: string | undefined;
+  readonly license?: string | undefined;
+  readonly ownedBy?: string | undefined;
+  /** In place of the file's own chat template. */
+  readonly chatTemplate?: string | undefined;
+  readonly samplingDefaults?: SamplingDefaults | undefined;
+  /** The child's environment; must hold no secret. */
+  readonly childEnv?: Readonly<Record<string, string>> | undefined;
+  readonly log: (entry: LogEntry) => void;
+  readonly clock: Clock;
+}
+
+/** Output limit of a request that names none, in tokens. */
+const defaultMaxTokens = 1024;
+
+/** Runs one GGUF model. */
+export function createLlamaRuntime(options: LlamaRuntimeOptions): Runtime {
+  return new LlamaRuntime(options);
+}
+
+interface LlamaPrompt extends PreparedPrompt {
+  readonly tokens: Uint32Array;
+}
+
+class LlamaRuntime implements Runtime {
+  readonly kind = "llama";
+  readonly features: ReadonlySet<RequestFeature> = new Set<RequestFeature>([
+    "sampling.logit_bias",
+    "stopping.stop_token_ids",
+    "stopping.ignore_eos",
+    "logprobs.prompt",
+    "prompt.text",
+    "prompt.tokens",
+    "prompt.chat.continue_final_message",
+  ]);
+  readonly #options: LlamaRuntimeOptions;
+  readonly #supervisor: Supervisor;
+  readonly #queues = new Map<number, EventQueue>();
+  readonly #listeners = new Set<() => void>();
+  readonly #createdAtMs: number;
+  #state: ChildState = "loading";
+  #loaded: LoadedModel | undefined;
+  #nextKey = 1;
+
+  constructor(options: LlamaRuntimeOptions) {
+    this.#options = options;
+    this.#createdAtMs = options.clock.now();
+    const { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate } = options;
+    this.#supervisor = new Supervisor({
+      load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate },
+      clock: options.clock,
+      log: options.log,
+      childEnv: options.childEnv ?? {},
+      onState: (state, model) => this.#changeState(state, model),
+      onEvents: (events) => {
+        for (const event of events) this.#queues.get(event.key)?.push(event);
+      },
+      onDeath: (error) => {
+        for (const queue of this.#queues.values()) queue.fail(error);
+      },
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#supervisor.start();
+  }
+
+  models(): readonly Model[] {
+    const loaded = this.#loaded;
+    const states = {
+      loading: ModelState.LOADING,
+      ready: ModelState.READY,
+      down: ModelState.UNAVAILABLE,
+    } as const;
+    const contextLength = loaded?.contextLength ?? 0;
+    return [
+      create(ModelSchema, {
+        id: this.#options.modelId,
+        state: states[this.#state],
+        contextLength,
+        defaultMaxTokens: Math.min(this.#options.defaultMaxTokens ?? defaultMaxTokens, contextLength),
+        capabilities: [
+          Capability.LOGPROBS,
+          ...(loaded?.hasChatTemplate ? [Capability.CHAT] : []),
+          ...(loaded?.hasFillInMiddle ? [Capability.FILL_IN_MIDDLE] : []),
+        ],
+        quantization: this.#options.quantization ?? loaded?.quantization ?? "",
+        license: this.#options.license ?? loaded?.license ?? "",
+        ownedBy: this.#options.ownedBy ?? loaded?.organization ?? "",
+        createdAt: timestampFromMs(this.#createdAtMs),
+        runtime: this.kind,
+        sequences: loaded?.sequences ?? 0,
+      }),
+    ];
+  }
+
+  onStateChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async prepare(_model: string, prompt: Prompt): Promise<LlamaPrompt> {
+    const bytes = toBinary(PromptSchema, prompt);
+    const tokens = (await this.#supervisor.call((call) => ({ type: "prepare", call, prompt: bytes }))) as Uint32Array;
+    if (tokens.length === 0) throw new NodeError(Code.INVALID_ARGUMENT, "The prompt is empty.", { param: "prompt" });
+    return { promptTokens: tokens.length, tokens };
+  }
+
+  async *generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    const key = this.#nextKey++;
+    const queue = new EventQueue();
+    const options = this.#generateOptions(request);
+    const onAbort = (): void => this.#cancel(key);
+    if (signal.aborted) throw cancelled();
+    this.#supervisor.send({ type: "generate", key, options });
+    this.#queues.set(key, queue);
+    signal.addEventListener("abort", onAbort, { once: true });
+    let slotHeld = true;
+    const read = async () => {
+      const event = await queue.next().catch((thrown: unknown) => {
+        slotHeld = false;
+        throw thrown;
+      });
+      if (event.type === "finished" || event.type === "cancelled" || event.type === "failed") slotHeld = false;
+      return event;
+    };
+    try {
+      while (slotHeld) {
+        const event = await read();
+        if (event.type === "cancelled") this.#logCancelled(options.requestId, event.steps);
+        yield runtimeEvent(event, options, this.#fingerprint());
+      }
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      // The caller may give the slot to another request only when the child has let go of it.
+      if (slotHeld) this.#cancel(key);
+      while (slotHeld) {
+        const event = await read().catch(() => undefined);
+        if (event?.type === "cancelled") this.#logCancelled(options.requestId, event.steps);
+      }
+      this.#queues.delete(key);
+    }
+  }
+
+  answerNow(): boolean {
+    return false;
+  }
+
+  async tokenize(_model: string, text: string, specialTokens: boolean): Promise<Uint32Array> {
+    return (await this.#supervisor.call((call) => ({ type: "tokenize", call, text, specialTokens }))) as Uint32Array;
+  }
+
+  async detokenize(_model: string, tokenIds: readonly number[], specialTokens: boolean): Promise<string> {
+    const tokens = Uint32Array.from(tokenIds);
+    return (await this.#supervisor.call((call) => ({ type: "detokenize", call, tokens, specialTokens }))) as string;
+  }
+
+  async embed(): Promise<EmbedResponse> {
+    throw new NodeError(Code.UNIMPLEMENTED, "This model makes no embeddings.", { param: "model" });
+  }
+
+  close(): Promise<void> {
+    return this.#supervisor.close();
+  }
+
+  #changeState(state: ChildState, model: LoadedModel | undefined): void {
+    this.#state = state;
+    if (model !== undefined) this.#loaded = model;
+    for (const listener of this.#listeners) listener();
+  }
+
+  #cancel(key: number): void {
+    try {
+      this.#supervisor.send({ type: "cancel", key });
+    } catch {
+      // A dead child holds no slot; its death has failed the queue already.
+    }
+  }
+
+  #logCancelled(requestId: string, steps: number): void {
+    this.#options.log({ level: "info", event: "slot.released", request_id: requestId, steps_after_cancel: steps });
+  }
+
+  #fingerprint(): string {
+    return `fp_${this.#loaded?.engine ?? "unknown"}_${this.#options.modelId}`;
+  }
+
+  #generateOptions({ request, prepared, maxTokens }: RuntimeRequest): GenerateOptions {
+    const { logprobs, stopping } = request;
+    const top = logprobs?.top ?? 0;
+    return {
+      requestId: request.requestId,
+      tokens: (prepared as LlamaPrompt).tokens,
+      maxTokens,
+      limitedByContext:
+        stopping?.maxTokens === undefined && prepared.promptTokens + maxTokens >= (this.#loaded?.contextLength ?? 0),
+      sampling: this.#sampling(request),
+      stopStrings: stopping?.stopStrings ?? [],
+      stopTokenIds: stopping?.stopTokenIds ?? [],
+      logprobs: logprobs?.output ? { top } : undefined,
+      promptLogprobs: logprobs?.prompt ? { top } : undefined,
+    };
+  }
+
+  #sampling({ sampling, stopping }: GenerateRequest): SamplingOptions {
+    const defaults = this.#options.samplingDefaults;
+    return {
+      temperature: sampling?.temperature ?? defaults?.temperature ?? 1,
+      topP: sampling?.topP ?? defaults?.topP ?? 1,
+      topK: sampling?.topK ?? 0,
+      minP: sampling?.minP ?? 0,
+      presencePenalty: sampling?.presencePenalty ?? 0,
+      frequencyPenalty: sampling?.frequencyPenalty ?? 0,
+      repetitionPenalty: sampling?.repetitionPenalty ?? 1,
+      seed: sampling?.seed === undefined ? randomBytes(4).readUInt32LE() : foldSeed(sampling.seed),
+      logitBias: sampling?.logitBias.map(({ tokenId, bias }) => ({ tokenId, bias })) ?? [],
+      ignoreEos: stopping?.ignoreEos ?? false,
+    };
+  }
+}
+
+/** The engine seeds by 32 bits; both halves of a longer seed count. */
+function foldSeed(seed: bigint): number {
+  return Number((seed ^ (seed >> 32n)) & 0xffffffffn);
+}
+
+function cancelled(): NodeError {
+  return new NodeError(Code.CANCELLED, "The caller cancelled the request.");
+}

@@ -1,0 +1,81 @@
+// The few native objects of node-llama-cpp that the step loop drives. They are internal to that package, hence its exact
+// pin; engine.contract.test.ts holds every one of them.
+import type { Llama, LlamaContext, LlamaModel } from "node-llama-cpp";
+
+/** A context's batch interface (node-llama-cpp 3.21.1, llama/addon/AddonContext.cpp). */
+export interface AddonContext {
+  /** Starts a batch of at most `size` tokens. */
+  initBatch(size: number): void;
+  /** Adds a sequence's tokens at a position; gives the batch index of each token whose logits were asked for. */
+  addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array;
+  decodeBatch(): Promise<void>;
+  sampleToken(batchIndex: number, sampler: AddonSampler): Promise<number>;
+  /** Also gives token and probability pairs, likeliest first, of what the sampler left; or the chosen one's probability. */
+  sampleToken(
+    batchIndex: number,
+    sampler: AddonSampler,
+    probabilities: boolean,
+    confidence: boolean,
+  ): Promise<[token: number, probabilities: number[] | undefined, confidence: number | undefined]>;
+  disposeSequence(sequence: number): void;
+}
+
+export interface AddonSampler {
+  applyConfig(config: AddonSamplerConfig): void;
+  dispose(): void;
+}
+
+export interface AddonSamplerConfig {
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed?: number;
+  repeatPenalty?: number;
+  repeatPenaltyMaxTokens?: number;
+  repeatPenaltyTokens?: Uint32Array;
+  repeatPenaltyPresencePenalty?: number;
+  repeatPenaltyFrequencyPenalty?: number;
+  tokenBiasKeys?: Uint32Array;
+  tokenBiasValues?: Float32Array;
+}
+
+/** A model's vocabulary interface (llama/addon/AddonModel.cpp). */
+export interface AddonModel {
+  tokenize(text: string, specialTokens: boolean): Uint32Array;
+  detokenize(tokens: Uint32Array, specialTokens: boolean): string;
+  getTokenString(token: number): string;
+  /** llama.cpp's LLAMA_TOKEN_ATTR_* bits. */
+  getTokenAttributes(token: number): number;
+  isEogToken(token: number): boolean;
+}
+
+interface Bindings {
+  AddonSampler: new (model: AddonModel) => AddonSampler;
+}
+
+/** The native objects behind the package's public ones. */
+export interface Addon {
+  readonly context: AddonContext;
+  readonly model: AddonModel;
+  createSampler(config: AddonSamplerConfig): AddonSampler;
+}
+
+/** Reaches through the public objects; throws when this is not the version that the step loop was written for. */
+export function reachAddon(llama: Llama, model: LlamaModel, context: LlamaContext): Addon {
+  const bindings = (llama as unknown as { _bindings?: Bindings })._bindings;
+  const addonModel = (model as unknown as { _model?: AddonModel })._model;
+  const addonContext = (context as unknown as { _ctx?: AddonContext })._ctx;
+  if (!bindings?.AddonSampler || !addonModel?.tokenize || !addonContext?.decodeBatch) {
+    throw new Error("node-llama-cpp's native objects are not where version 3.21.1 has them; install that version");
+  }
+  return {
+    context: addonContext,
+    model: addonModel,
+    createSampler: (config) => {
+      const sampler = new bindings.AddonSampler(addonModel);
+      sampler.applyConfig(config);
+      return sampler;
+    },
+  };
+}

@@ -1,0 +1,77 @@
+// The native child process: loads the model, runs the batch, and dies alone when the engine dies.
+import { NodeError } from "../../node-error.ts";
+import { decodePrompt, type Engine, loadEngine } from "./engine.ts";
+import type { LoadOptions, ToChild, ToNode } from "./protocol.ts";
+import { StepLoop } from "./step-loop.ts";
+
+let engine: Engine | undefined;
+let loop: StepLoop | undefined;
+
+function send(message: ToNode): void {
+  process.send?.(message);
+}
+
+/** Ends the process after its last messages left; the parent reads why from stderr. */
+function fail(what: string, thrown: unknown): void {
+  process.stderr.write(`${what}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
+  process.exit(1);
+}
+
+async function load(options: LoadOptions): Promise<void> {
+  try {
+    engine = await loadEngine(options, (level, message) => process.stderr.write(`llama ${level}: ${message.trim()}\n`));
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    process.send?.({ type: "load_failed", message: reason } satisfies ToNode, () => process.exit(1));
+    return;
+  }
+  loop = new StepLoop(
+    engine,
+    (events) => send({ type: "events", events }),
+    (thrown) => fail("the engine failed in a step", thrown),
+  );
+  send({ type: "loaded", model: engine.info });
+}
+
+/** Answers a call, or sends its NodeError back. */
+function reply(call: number, compute: (engine: Engine) => Uint32Array | string): void {
+  try {
+    if (engine === undefined) throw new Error("called before the model was loaded");
+    send({ type: "reply", call, value: compute(engine) });
+  } catch (thrown) {
+    const { code, message, param, reason, metadata } = NodeError.from(thrown);
+    if (!(thrown instanceof NodeError)) process.stderr.write(`call failed: ${String(thrown)}\n`);
+    send({ type: "reply_error", call, error: { code, message, param, reason, metadata } });
+  }
+}
+
+function receive(message: ToChild): void {
+  switch (message.type) {
+    case "load":
+      void load(message.options);
+      break;
+    case "prepare":
+      reply(message.call, (loaded) => loaded.promptTokens(decodePrompt(message.prompt)));
+      break;
+    case "tokenize":
+      reply(message.call, (loaded) => loaded.addon.model.tokenize(message.text, message.specialTokens));
+      break;
+    case "detokenize":
+      reply(message.call, (loaded) => loaded.detokenize(message.tokens, message.specialTokens));
+      break;
+    case "generate":
+      loop?.add(message.key, message.options);
+      break;
+    case "cancel":
+      loop?.cancel(message.key);
+      break;
+  }
+}
+
+// Signals to the whole process group are the node's business: it drains first and ends this process itself.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => {});
+// Without the node nobody reads the tokens.
+process.on("disconnect", () => process.exit(0));
+process.on("uncaughtException", (thrown) => fail("uncaught", thrown));
+process.on("message", receive);

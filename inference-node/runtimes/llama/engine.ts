@@ -1,0 +1,239 @@
+// Loads a model into llama.cpp and answers what only the loaded model knows: tokens, templates, limits.
+import { availableParallelism, totalmem } from "node:os";
+import { fromBinary } from "@bufbuild/protobuf";
+import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
+import { type Prompt, PromptSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
+import { ChatTemplate } from "../../chat-template.ts";
+import { Code, NodeError } from "../../node-error.ts";
+import { type Addon, reachAddon } from "./addon.ts";
+import { type Capacity, defaultKvBytes, planCapacity } from "./memory.ts";
+import type { LoadedModel, LoadOptions } from "./protocol.ts";
+import { Vocabulary } from "./vocabulary.ts";
+
+/** A loaded model with its context; lives as long as the child process. */
+export interface Engine {
+  readonly addon: Addon;
+  readonly vocabulary: Vocabulary;
+  readonly info: LoadedModel;
+  /** Tokens of a prompt. Throws a NodeError when the model can't take it. */
+  promptTokens(prompt: Prompt): Uint32Array;
+  isEndOfGeneration(token: number): boolean;
+  /** Text of tokens; throws INVALID_ARGUMENT for an id outside the vocabulary, which would abort the process. */
+  detokenize(tokens: Uint32Array, specialTokens: boolean): string;
+  /** Every token that ends a generation. */
+  readonly endOfGenerationTokens: readonly number[];
+}
+
+export type NativeLog = (level: "warn" | "error", message: string) => void;
+
+/** Loads a model. Rejects with a sentence for the operator. */
+export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<Engine> {
+  const llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    logLevel: LlamaLogLevel.warn,
+    logger: (level, message) =>
+      log(level === LlamaLogLevel.error || level === LlamaLogLevel.fatal ? "error" : "warn", message),
+  });
+  const model = await llama.loadModel({ modelPath: options.modelPath });
+  const capacity = await chooseCapacity(model, options);
+  // One core stays free for everything that is not the model: with every core computing, one stream falls by half.
+  const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
+  const batchTokens = Math.max(options.batchTokens ?? 512, capacity.sequences);
+  const context = await model.createContext({
+    sequences: capacity.sequences,
+    contextSize: capacity.contextLength,
+    batchSize: batchTokens,
+    threads,
+    ignoreMemorySafetyChecks: true,
+  });
+  const addon = reachAddon(llama, model, context);
+  const limits = { threads: context.currentThreads, batchTokens };
+  return new LlamaEngine(llama, model, addon, capacity, limits, options.chatTemplate);
+}
+
+async function chooseCapacity(model: LlamaModel, options: LoadOptions): Promise<Capacity> {
+  const estimate = async (contextSize: number): Promise<number> => {
+    const needs = await model.fileInsights.estimateContextResourceRequirementsV2({
+      contextSize,
+      sequences: 1,
+      modelGpuLayers: 0,
+      batchSize: 512,
+    });
+    return needs.cpuRam + needs.gpuVram;
+  };
+  // The difference of two estimates leaves out what does not grow with the context.
+  const kvBytesPerToken = Math.max(1, ((await estimate(4096)) - (await estimate(2048))) / 2048);
+  return planCapacity({
+    kvBytesMax: options.kvMemoryMb === undefined ? defaultKvBytes(totalmem()) : options.kvMemoryMb * 1e6,
+    sequences: options.sequences,
+    contextLength: options.contextLength,
+    trainContextLength: model.trainContextSize,
+    kvBytesPerToken,
+  });
+}
+
+class LlamaEngine implements Engine {
+  readonly addon: Addon;
+  readonly vocabulary: Vocabulary;
+  readonly info: LoadedModel;
+  readonly endOfGenerationTokens: readonly number[];
+  readonly #model: LlamaModel;
+  readonly #template: ChatTemplate | undefined;
+  readonly #longestTokenBytes: number;
+
+  constructor(
+    llama: Llama,
+    model: LlamaModel,
+    addon: Addon,
+    capacity: Capacity,
+    limits: { threads: number; batchTokens: number },
+    chatTemplate: string | undefined,
+  ) {
+    this.addon = addon;
+    this.#model = model;
+    const metadata = model.fileInfo.metadata;
+    const size = metadata.tokenizer?.ggml?.tokens?.length ?? 0;
+    this.vocabulary = new Vocabulary(addon.model, size, model.vocabularyType);
+    this.#longestTokenBytes = this.vocabulary.longestTokenBytes();
+    this.endOfGenerationTokens = Array.from({ length: size }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
+    this.#template = this.#compileTemplate(chatTemplate ?? metadata.tokenizer?.chat_template);
+    this.info = {
+      contextLength: capacity.contextLength,
+      sequences: capacity.sequences,
+      threads: limits.threads,
+      batchTokens: limits.batchTokens,
+      kvMemoryMb: Math.ceil(capacity.kvBytes / 1e6),
+      vocabularySize: size,
+      hasChatTemplate: this.#template !== undefined,
+      hasFillInMiddle: this.#fillInMiddleTokens() !== undefined,
+      license: metadata.general?.license ?? "",
+      organization: textOf((metadata.general as Record<string, unknown> | undefined)?.organization),
+      quantization: model.typeDescription.split(" ").at(-1) ?? "",
+      engine: `llama.cpp-${llama.llamaCppRelease.release}-${llama.gpu === false ? "cpu" : llama.gpu}`,
+    };
+  }
+
+  isEndOfGeneration(token: number): boolean {
+    return this.addon.model.isEogToken(token);
+  }
+
+  detokenize(tokens: Uint32Array, specialTokens: boolean): string {
+    return this.addon.model.detokenize(this.#checkedIds(tokens, "token_ids"), specialTokens);
+  }
+
+  promptTokens(prompt: Prompt): Uint32Array {
+    switch (prompt.form.case) {
+      case "chat": {
+        if (this.#template === undefined) {
+          throw new NodeError(Code.FAILED_PRECONDITION, "This model has no chat template; ask it by a text prompt.", {
+            param: "prompt.chat",
+          });
+        }
+        return this.#tokenizeSegments(this.#template.render(prompt.form.value), true);
+      }
+      case "text":
+        return this.#withBos(this.#tokenize(prompt.form.value, false));
+      case "tokens":
+        return this.#checkedIds(prompt.form.value.ids, "prompt.tokens");
+      case "fillInMiddle": {
+        const tokens = this.#fillInMiddleTokens();
+        if (tokens === undefined) {
+          throw new NodeError(Code.FAILED_PRECONDITION, "This model has no fill-in-the-middle tokens.", {
+            param: "prompt.fill_in_middle",
+          });
+        }
+        const { prefix, suffix } = prompt.form.value;
+        return this.#withBos(
+          joined([
+            [tokens.prefix],
+            this.#tokenize(prefix, false),
+            [tokens.suffix],
+            this.#tokenize(suffix, false),
+            [tokens.middle],
+          ]),
+        );
+      }
+      default:
+        throw new NodeError(Code.INVALID_ARGUMENT, "The prompt is empty.", { param: "prompt" });
+    }
+  }
+
+  #tokenizeSegments(segments: readonly string[], specialTokens: boolean): Uint32Array {
+    return this.#withBos(joined(segments.map((segment) => this.#tokenize(segment, specialTokens))));
+  }
+
+  #tokenize(text: string, specialTokens: boolean): Uint32Array {
+    // A text of so many bytes can't fit; tokenising megabytes would hold up every stream of this process.
+    const tokensMin = Math.ceil(Buffer.byteLength(text) / this.#longestTokenBytes);
+    if (tokensMin > this.info.contextLength) throw contextOverflow(tokensMin, this.info.contextLength);
+    return text === "" ? new Uint32Array() : this.addon.model.tokenize(text, specialTokens);
+  }
+
+  #withBos(tokens: Uint32Array): Uint32Array {
+    const bos = this.#model.tokens.bos;
+    if (!this.#model.tokens.shouldPrependBosToken || bos === null || tokens[0] === bos) return tokens;
+    return joined([[bos], tokens]);
+  }
+
+  #checkedIds(ids: ArrayLike<number> & Iterable<number>, param: string): Uint32Array {
+    const wrong = Array.from(ids).find((id) => id >= this.vocabulary.size);
+    if (wrong !== undefined) {
+      throw new NodeError(
+        Code.INVALID_ARGUMENT,
+        `Token id ${wrong} is outside the vocabulary of ${this.vocabulary.size} tokens.`,
+        { param },
+      );
+    }
+    return Uint32Array.from(ids);
+  }
+
+  #compileTemplate(template: string | undefined): ChatTemplate | undefined {
+    if (template === undefined || template === "") return undefined;
+    return new ChatTemplate({
+      template,
+      bosToken: this.#model.tokens.bosString ?? "",
+      eosToken: this.#model.tokens.eosString ?? "",
+      controlTokens: this.vocabulary.controlTokenTexts(),
+    });
+  }
+
+  #fillInMiddleTokens(): { prefix: number; suffix: number; middle: number } | undefined {
+    const { prefix, suffix, middle } = this.#model.tokens.infill;
+    return prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle };
+  }
+}
+
+/** OUT_OF_RANGE for a prompt that is known not to fit before its tokens were counted. */
+function contextOverflow(tokensMin: number, contextLength: number): NodeError {
+  return new NodeError(
+    Code.OUT_OF_RANGE,
+    `This model's maximum context length is ${contextLength} tokens. However, your prompt has at least ${tokensMin} tokens.`,
+    {
+      reason: "CONTEXT_LENGTH_EXCEEDED",
+      param: "prompt",
+      metadata: { context_length: String(contextLength), prompt_tokens: String(tokensMin) },
+    },
+  );
+}
+
+function joined(parts: readonly ArrayLike<number>[]): Uint32Array {
+  const tokens = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    tokens.set(part, offset);
+    offset += part.length;
+  }
+  return tokens;
+}
+
+/** Metadata that the package's types don't list. */
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** Reads a prompt as the node sent it. */
+export function decodePrompt(bytes: Uint8Array): Prompt {
+  return fromBinary(PromptSchema, bytes);
+}

@@ -1,0 +1,111 @@
+// What the node and its native child say to each other over IPC; plain data only.
+
+/** How to load a model. */
+export interface LoadOptions {
+  readonly modelPath: string;
+  readonly threads: number | undefined;
+  readonly sequences: number | undefined;
+  readonly contextLength: number | undefined;
+  readonly batchTokens: number | undefined;
+  readonly kvMemoryMb: number | undefined;
+  /** In place of the file's own chat template. */
+  readonly chatTemplate: string | undefined;
+}
+
+/** What the child found out about the model that it loaded. */
+export interface LoadedModel {
+  readonly contextLength: number;
+  readonly sequences: number;
+  readonly threads: number;
+  readonly batchTokens: number;
+  readonly kvMemoryMb: number;
+  readonly vocabularySize: number;
+  readonly hasChatTemplate: boolean;
+  readonly hasFillInMiddle: boolean;
+  /** SPDX id in the file's metadata, or empty. */
+  readonly license: string;
+  readonly organization: string;
+  readonly quantization: string;
+  /** Names engine and kernels. */
+  readonly engine: string;
+}
+
+export interface GenerateOptions {
+  readonly requestId: string;
+  readonly tokens: Uint32Array;
+  readonly maxTokens: number;
+  /** Whether maxTokens is what the context had room for rather than what was asked. */
+  readonly limitedByContext: boolean;
+  readonly sampling: SamplingOptions;
+  readonly stopStrings: readonly string[];
+  readonly stopTokenIds: readonly number[];
+  readonly logprobs: { readonly top: number } | undefined;
+  readonly promptLogprobs: { readonly top: number } | undefined;
+}
+
+export interface SamplingOptions {
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0 means all. */
+  readonly topK: number;
+  readonly minP: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  readonly repetitionPenalty: number;
+  /** 32 bits; always given, so that two requests in one second differ unless asked not to. */
+  readonly seed: number;
+  readonly logitBias: readonly { readonly tokenId: number; readonly bias: number }[];
+  readonly ignoreEos: boolean;
+}
+
+export interface TokenScore {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+  readonly logprob: number;
+  readonly top: readonly { readonly id: number; readonly bytes: Uint8Array; readonly logprob: number }[];
+}
+
+export type FinishReasonName = "stop" | "stop_sequence" | "length" | "context_length";
+
+/** One event of one generation; `key` is the node's number for it. */
+export type GenerationEvent =
+  | { type: "prefilled"; key: number; promptTokens: number; cachedTokens: number; scores: readonly TokenScore[] }
+  | { type: "delta"; key: number; text: string; completionTokens: number; scores: readonly TokenScore[] }
+  | {
+      type: "finished";
+      key: number;
+      reason: FinishReasonName;
+      stop: string;
+      completionTokens: number;
+      prefillMs: number;
+      decodeMs: number;
+    }
+  /** The slot is free after a cancellation, so many steps after it was heard. */
+  | { type: "cancelled"; key: number; steps: number; completionTokens: number }
+  | { type: "failed"; key: number; message: string };
+
+export type ToChild =
+  | { type: "load"; options: LoadOptions }
+  /** The prompt is the contract's message, encoded: it is rendered where the template is. */
+  | { type: "prepare"; call: number; prompt: Uint8Array }
+  | { type: "tokenize"; call: number; text: string; specialTokens: boolean }
+  | { type: "detokenize"; call: number; tokens: Uint32Array; specialTokens: boolean }
+  | { type: "generate"; key: number; options: GenerateOptions }
+  | { type: "cancel"; key: number };
+
+/** A NodeError on its way through IPC. */
+export interface ErrorMessage {
+  readonly code: number;
+  readonly message: string;
+  readonly param: string | undefined;
+  readonly reason: string;
+  readonly metadata: Record<string, string>;
+}
+
+export type ToNode =
+  | { type: "loaded"; model: LoadedModel }
+  | { type: "load_failed"; message: string }
+  | { type: "reply"; call: number; value: Uint32Array | string }
+  | { type: "reply_error"; call: number; error: ErrorMessage }
+  /** Everything that one step brought. */
+  | { type: "events"; events: readonly GenerationEvent[] };

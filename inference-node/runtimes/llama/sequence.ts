@@ -1,0 +1,146 @@
+// One generation inside the child: its place in the prompt, its sampler, its text and its end.
+import { OutputText } from "../../generation.ts";
+import type { SchedulableSequence } from "../../scheduler.ts";
+import type { AddonSampler } from "./addon.ts";
+import type { Engine } from "./engine.ts";
+import type { FinishReasonName, GenerateOptions, GenerationEvent, TokenScore } from "./protocol.ts";
+import { Scorer, samplerConfig } from "./sampling.ts";
+
+/** A generation that holds a slot of the context. */
+export class Sequence implements SchedulableSequence {
+  readonly slot: number;
+  readonly arrival: number;
+  readonly key: number;
+  /** Steps that ran after a cancellation was heard; undefined while it was not. */
+  stepsAfterCancel: number | undefined;
+  readonly #engine: Engine;
+  readonly #options: GenerateOptions;
+  readonly #sampler: AddonSampler;
+  readonly #scorer: Scorer | undefined;
+  readonly #text: OutputText<TokenScore>;
+  readonly #promptScores: TokenScore[] = [];
+  readonly #startedMs: number;
+  #prefilledMs = 0;
+  /** Tokens in the context. */
+  #position = 0;
+  #lastToken = 0;
+  #completionTokens = 0;
+
+  constructor(engine: Engine, key: number, options: GenerateOptions, slot: number, arrival: number) {
+    this.#engine = engine;
+    this.key = key;
+    this.#options = options;
+    this.slot = slot;
+    this.arrival = arrival;
+    this.#startedMs = performance.now();
+    this.#sampler = engine.addon.createSampler(
+      samplerConfig(options.sampling, engine.endOfGenerationTokens, engine.info.contextLength, options.tokens),
+    );
+    const scored = options.logprobs !== undefined || options.promptLogprobs !== undefined;
+    this.#scorer = scored ? new Scorer(engine.addon, engine.vocabulary) : undefined;
+    this.#text = new OutputText(options.stopStrings);
+  }
+
+  get promptTokensLeft(): number {
+    return Math.max(0, this.#options.tokens.length - this.#position);
+  }
+
+  get completionTokens(): number {
+    return this.#completionTokens;
+  }
+
+  /** Puts the next `count` tokens into the batch; gives the batch indexes whose logits the step must read. */
+  addToBatch(count: number, sample: boolean): Uint32Array {
+    const prefilling = this.promptTokensLeft > 0;
+    const tokens = prefilling
+      ? this.#options.tokens.subarray(this.#position, this.#position + count)
+      : Uint32Array.of(this.#lastToken);
+    const logits =
+      prefilling && this.#options.promptLogprobs !== undefined
+        ? Uint32Array.from({ length: count }, (_, i) => i)
+        : sample
+          ? Uint32Array.of(count - 1)
+          : new Uint32Array();
+    const indexes = this.#engine.addon.context.addToBatch(this.slot, this.#position, tokens, logits);
+    this.#position += count;
+    return indexes;
+  }
+
+  /** Reads the logits of prompt tokens where they were asked for. `indexes` belong to the last `indexes.length` tokens. */
+  async scorePrompt(indexes: Uint32Array): Promise<void> {
+    const options = this.#options.promptLogprobs;
+    if (options === undefined || this.#scorer === undefined || this.#completionTokens > 0) return;
+    const first = this.#position - indexes.length;
+    for (let i = 0; i < indexes.length; i++) {
+      const token = this.#options.tokens[first + i + 1];
+      // The last prompt token's logits are the first generated token's.
+      if (token === undefined) return;
+      this.#promptScores.push(await this.#scorer.score(indexes[i] as number, token, options.top));
+    }
+  }
+
+  /** Samples the next token from a batch index. */
+  async sample(batchIndex: number): Promise<{ token: number; score: TokenScore | undefined }> {
+    const token = await this.#engine.addon.context.sampleToken(batchIndex, this.#sampler);
+    const options = this.#options.logprobs;
+    const score = options && token >= 0 ? await this.#scorer?.score(batchIndex, token, options.top) : undefined;
+    return { token, score };
+  }
+
+  /** Takes a sampled token: appends its events, and says whether the generation has ended. */
+  accept(token: number, score: TokenScore | undefined, events: GenerationEvent[]): boolean {
+    if (this.#prefilledMs === 0) this.#tellPrefilled(events);
+    const ended = token < 0 || this.#engine.isEndOfGeneration(token);
+    if (ended && !(this.#options.sampling.ignoreEos && token >= 0)) return this.#finish("stop", "", events);
+    this.#completionTokens += 1;
+    this.#lastToken = token;
+    if (this.#options.stopTokenIds.includes(token)) return this.#finish("stop_sequence", "", events);
+    const { text, marks, stop } = this.#text.push(this.#engine.vocabulary.bytes(token), score);
+    this.#tellDelta(text, marks, events);
+    if (stop !== undefined) return this.#finish("stop_sequence", stop, events);
+    if (this.#completionTokens < this.#options.maxTokens) return false;
+    return this.#finish(this.#options.limitedByContext ? "context_length" : "length", "", events);
+  }
+
+  /** Frees what the engine holds for this generation. */
+  release(): void {
+    this.#engine.addon.context.disposeSequence(this.slot);
+    this.#sampler.dispose();
+    this.#scorer?.dispose();
+  }
+
+  #tellPrefilled(events: GenerationEvent[]): void {
+    this.#prefilledMs = performance.now();
+    events.push({
+      type: "prefilled",
+      key: this.key,
+      promptTokens: this.#options.tokens.length,
+      cachedTokens: 0,
+      scores: this.#promptScores,
+    });
+  }
+
+  #tellDelta(text: string, scores: readonly TokenScore[], events: GenerationEvent[]): void {
+    if (text === "" && scores.length === 0) return;
+    events.push({ type: "delta", key: this.key, text, completionTokens: this.#completionTokens, scores });
+  }
+
+  #finish(reason: FinishReasonName, stop: string, events: GenerationEvent[]): true {
+    let ended = { reason, stop };
+    if (reason !== "stop_sequence") {
+      const rest = this.#text.end();
+      this.#tellDelta(rest.text, rest.marks, events);
+      if (rest.stop !== undefined) ended = { reason: "stop_sequence", stop: rest.stop };
+    }
+    const now = performance.now();
+    events.push({
+      type: "finished",
+      key: this.key,
+      ...ended,
+      completionTokens: this.#completionTokens,
+      prefillMs: this.#prefilledMs - this.#startedMs,
+      decodeMs: now - this.#prefilledMs,
+    });
+    return true;
+  }
+}

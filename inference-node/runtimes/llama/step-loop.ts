@@ -1,0 +1,159 @@
+// The continuous batch: every step decodes all running sequences and a chunk of the waiting prompts together.
+import { PrefillPacer, planStep, type StepItem } from "../../scheduler.ts";
+import type { Engine } from "./engine.ts";
+import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
+import { Sequence } from "./sequence.ts";
+
+/** A generation that has no slot yet. The node admits no more than there are slots, so this queue stays short. */
+interface Waiting {
+  readonly key: number;
+  readonly options: GenerateOptions;
+}
+
+/** Runs steps while there is work. One `emit` a step carries everything that the step brought. */
+export class StepLoop {
+  readonly #engine: Engine;
+  readonly #emit: (events: GenerationEvent[]) => void;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #pacer: PrefillPacer;
+  readonly #running = new Map<number, Sequence>();
+  readonly #freeSlots: number[];
+  readonly #waiting: Waiting[] = [];
+  #arrivals = 0;
+  #active = false;
+
+  /** `onFatal` is told when the engine failed in a way that leaves its state unknown. */
+  constructor(engine: Engine, emit: (events: GenerationEvent[]) => void, onFatal: (error: unknown) => void) {
+    this.#engine = engine;
+    this.#emit = emit;
+    this.#onFatal = onFatal;
+    this.#freeSlots = Array.from({ length: engine.info.sequences }, (_, slot) => engine.info.sequences - 1 - slot);
+    this.#pacer = new PrefillPacer({
+      // A running stream's gap grows to three times its quiet one at most while a prompt comes in.
+      stallFactor: 2,
+      stepMsMax: 300,
+      initialTokens: 32,
+      tokensMin: 4,
+      tokensMax: engine.info.batchTokens,
+    });
+  }
+
+  /** Starts a generation in the next step. */
+  add(key: number, options: GenerateOptions): void {
+    this.#waiting.push({ key, options });
+    if (!this.#active) void this.#run();
+  }
+
+  /** Cancels a generation: at once when it waits, after the step under way when it runs. */
+  cancel(key: number): void {
+    const waiting = this.#waiting.findIndex((entry) => entry.key === key);
+    if (waiting >= 0) {
+      this.#waiting.splice(waiting, 1);
+      this.#emit([{ type: "cancelled", key, steps: 0, completionTokens: 0 }]);
+      return;
+    }
+    const sequence = this.#running.get(key);
+    if (sequence !== undefined) sequence.stepsAfterCancel ??= 0;
+  }
+
+  async #run(): Promise<void> {
+    this.#active = true;
+    try {
+      for (;;) {
+        const events: GenerationEvent[] = [];
+        this.#dropCancelled(events);
+        this.#fillSlots(events);
+        if (this.#running.size > 0) await this.#step(events);
+        if (events.length > 0) this.#emit(events);
+        if (this.#running.size === 0 && this.#waiting.length === 0) break;
+      }
+    } catch (thrown) {
+      this.#onFatal(thrown);
+    }
+    this.#active = false;
+  }
+
+  #dropCancelled(events: GenerationEvent[]): void {
+    for (const sequence of this.#running.values()) {
+      if (sequence.stepsAfterCancel === undefined) continue;
+      const { key, stepsAfterCancel: steps, completionTokens } = sequence;
+      this.#release(sequence);
+      events.push({ type: "cancelled", key, steps, completionTokens });
+    }
+  }
+
+  #fillSlots(events: GenerationEvent[]): void {
+    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+      const { key, options } = this.#waiting.shift() as Waiting;
+      const slot = this.#freeSlots.pop() as number;
+      try {
+        this.#running.set(key, new Sequence(this.#engine, key, options, slot, this.#arrivals++));
+      } catch (thrown) {
+        // Options that the engine's sampler does not take fail this request, not the batch.
+        this.#freeSlots.push(slot);
+        events.push({ type: "failed", key, message: `The engine refused the request's options: ${String(thrown)}` });
+      }
+    }
+  }
+
+  async #step(events: GenerationEvent[]): Promise<void> {
+    const sequences = [...this.#running.values()];
+    const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
+    const plan = planStep(sequences, {
+      batchTokensMax: this.#engine.info.batchTokens,
+      prefillTokensMax: this.#pacer.tokensMax(decoding),
+    });
+    const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
+    const entries = await this.#decode(plan, bySlot, decoding);
+    // A cancellation that came during the decode ends here: its token is not sampled.
+    for (const { sequence } of entries) if (sequence.stepsAfterCancel !== undefined) sequence.stepsAfterCancel += 1;
+    await this.#sample(
+      entries.filter(({ sequence }) => sequence.stepsAfterCancel === undefined),
+      events,
+    );
+    this.#dropCancelled(events);
+  }
+
+  async #decode(
+    plan: readonly StepItem[],
+    bySlot: ReadonlyMap<number, Sequence>,
+    decoding: number,
+  ): Promise<{ sequence: Sequence; sample: boolean; indexes: Uint32Array }[]> {
+    const context = this.#engine.addon.context;
+    const total = plan.reduce((sum, item) => sum + item.tokens, 0);
+    context.initBatch(total);
+    const entries = plan.map(({ slot, tokens, sample }) => {
+      const sequence = bySlot.get(slot) as Sequence;
+      return { sequence, sample, indexes: sequence.addToBatch(tokens, sample) };
+    });
+    const startedMs = performance.now();
+    await context.decodeBatch();
+    this.#pacer.observe(decoding, total - decoding, performance.now() - startedMs);
+    return entries;
+  }
+
+  async #sample(
+    entries: readonly { sequence: Sequence; sample: boolean; indexes: Uint32Array }[],
+    events: GenerationEvent[],
+  ): Promise<void> {
+    for (const { sequence, indexes } of entries) if (indexes.length > 0) await sequence.scorePrompt(indexes);
+    const sampling = entries.filter(({ sample }) => sample);
+    const [first, ...others] = sampling;
+    if (first === undefined) return;
+    const take = ({ sequence, indexes }: (typeof entries)[number]) => sequence.sample(indexes.at(-1) as number);
+    // The engine reorders its outputs on first access, without a lock: one sample alone settles them.
+    const sampled = [await take(first), ...(await Promise.all(others.map(take)))];
+    sampling.forEach(({ sequence }, i) => {
+      const { token, score } = sampled[i] as Awaited<ReturnType<typeof take>>;
+      if (sequence.accept(token, score, events)) this.#release(sequence);
+    });
+  }
+
+  #release(sequence: Sequence): void {
+    sequence.release();
+    this.#running.delete(sequence.key);
+    this.#freeSlots.push(sequence.slot);
+    // Low slots first keeps batches dense.
+    this.#freeSlots.sort((a, b) => b - a);
+  }
+}

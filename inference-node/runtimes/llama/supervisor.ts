@@ -1,0 +1,196 @@
+// Keeps one native child alive: starts it, restarts it with back-off, and fails what it was working on when it dies.
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { Clock } from "../../clock.ts";
+import type { LogEntry } from "../../log.ts";
+import { Code, NodeError } from "../../node-error.ts";
+import type { GenerationEvent, LoadedModel, LoadOptions, ToChild, ToNode } from "./protocol.ts";
+
+const childPath = fileURLToPath(new URL("./child.ts", import.meta.url));
+
+/** Restarts wait this long, by the number of deaths in a row; a child that lived a minute starts the count anew. */
+const backOffMs = [0, 250, 1000, 2000, 5000, 10_000, 30_000];
+const stableAfterMs = 60_000;
+/** What a stream that died with the child is told to wait: about one restart. */
+const retryAfterMs = 1000;
+/** The end of the child's error output that goes into the log when it dies, in characters. */
+const errorTailMax = 2000;
+
+export type ChildState = "loading" | "ready" | "down";
+
+export interface SupervisorOptions {
+  readonly load: LoadOptions;
+  readonly clock: Clock;
+  readonly log: (entry: LogEntry) => void;
+  /** The child's whole environment: no secret of the node is in it. */
+  readonly childEnv: Readonly<Record<string, string>>;
+  readonly onState: (state: ChildState, model: LoadedModel | undefined) => void;
+  readonly onEvents: (events: readonly GenerationEvent[]) => void;
+  /** The child died: every generation and call that it had is lost. */
+  readonly onDeath: (error: NodeError) => void;
+}
+
+type Call = { resolve: (value: Uint32Array | string) => void; reject: (error: NodeError) => void };
+
+/** Owns the child process. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #calls = new Map<number, Call>();
+  #child: ChildProcess | undefined;
+  #nextCall = 1;
+  #deaths = 0;
+  #state: ChildState = "loading";
+  #closed = new AbortController();
+  #errorTail = "";
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the first child; rejects with a sentence when the model does not load. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => this.#spawn({ resolve, reject }));
+  }
+
+  /** Sends a message to the living child; throws UNAVAILABLE when there is none. */
+  send(message: ToChild): void {
+    if (this.#child?.connected !== true || this.#state !== "ready") throw engineDown();
+    this.#child.send(message);
+  }
+
+  /** Asks the child and waits for its answer. */
+  call(message: (call: number) => ToChild): Promise<Uint32Array | string> {
+    const call = this.#nextCall++;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(call, { resolve, reject });
+      try {
+        this.send(message(call));
+      } catch (thrown) {
+        this.#calls.delete(call);
+        reject(NodeError.from(thrown));
+      }
+    });
+  }
+
+  /** Ends the child for good. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    // Teardown of a native engine hangs at times (node-llama-cpp#623), and there is nothing to save.
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  #spawn(first?: { resolve: () => void; reject: (error: Error) => void }): void {
+    this.#setState("loading", undefined);
+    this.#errorTail = "";
+    const startedMs = this.#options.clock.monotonic();
+    const child = fork(childPath, [], {
+      serialization: "advanced",
+      env: this.#options.childEnv,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    this.#child = child;
+    this.#options.log({ level: "info", event: "runtime.started", pid: child.pid });
+    this.#forwardOutput(child);
+    let loadFailure: string | undefined;
+    child.on("message", (message: ToNode) => {
+      if (message.type === "load_failed") loadFailure = message.message;
+      else if (message.type === "loaded") {
+        this.#setState("ready", message.model);
+        first?.resolve();
+      } else this.#receive(message);
+    });
+    child.on("error", (error) => this.#options.log({ level: "error", event: "runtime.error", message: error.message }));
+    child.once("exit", (code, signal) => {
+      if (loadFailure !== undefined) first?.reject(new Error(loadFailure));
+      else if (this.#state === "loading")
+        first?.reject(new Error(`the native engine died while loading (${signal ?? code})`));
+      const isFirstFailure = first !== undefined && this.#state === "loading";
+      this.#buried(code, signal, loadFailure, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
+    });
+    child.send({ type: "load", options: this.#options.load } satisfies ToChild);
+  }
+
+  #receive(message: Exclude<ToNode, { type: "loaded" | "load_failed" }>): void {
+    if (message.type === "events") {
+      this.#options.onEvents(message.events);
+      return;
+    }
+    const call = this.#calls.get(message.call);
+    this.#calls.delete(message.call);
+    if (message.type === "reply") call?.resolve(message.value);
+    else call?.reject(revive(message.error));
+  }
+
+  #buried(
+    code: number | null,
+    signal: string | null,
+    loadFailure: string | undefined,
+    livedMs: number,
+    restart: boolean,
+  ): void {
+    this.#child = undefined;
+    this.#setState("down", undefined);
+    const error = engineDown();
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+    this.#options.onDeath(error);
+    if (this.#closed.signal.aborted) return;
+    const tail = this.#errorTail;
+    this.#options.log({
+      level: "error",
+      event: "runtime.died",
+      code,
+      signal,
+      lived_ms: Math.round(livedMs),
+      message: loadFailure ?? tail,
+    });
+    if (!restart) return;
+    this.#deaths = livedMs > stableAfterMs ? 1 : this.#deaths + 1;
+    void this.#restart(backOffMs[Math.min(this.#deaths - 1, backOffMs.length - 1)] ?? 0);
+  }
+
+  async #restart(delayMs: number): Promise<void> {
+    try {
+      if (delayMs > 0) await this.#options.clock.sleep(delayMs, this.#closed.signal);
+    } catch {
+      // Closed while waiting.
+      return;
+    }
+    this.#spawn();
+  }
+
+  #forwardOutput(child: ChildProcess): void {
+    const forward = (chunk: Buffer): void => {
+      const text = chunk.toString("utf8");
+      this.#errorTail = (this.#errorTail + text).slice(-errorTailMax);
+      this.#options.log({ level: "debug", event: "runtime.output", message: text.trimEnd().slice(0, errorTailMax) });
+    };
+    child.stdout?.on("data", forward);
+    child.stderr?.on("data", forward);
+  }
+
+  #setState(state: ChildState, model: LoadedModel | undefined): void {
+    if (this.#state === state && state !== "ready") return;
+    this.#state = state;
+    this.#options.onState(state, model);
+  }
+}
+
+function revive(error: Extract<ToNode, { type: "reply_error" }>["error"]): NodeError {
+  return new NodeError(error.code as Code, error.message, {
+    reason: error.reason,
+    metadata: error.metadata,
+    ...(error.param === undefined ? {} : { param: error.param }),
+  });
+}
+
+function engineDown(): NodeError {
+  return new NodeError(Code.UNAVAILABLE, "The model is restarting. Try again shortly.", {
+    reason: "RUNTIME_DOWN",
+    retryAfterMs,
+  });
+}
