@@ -3,7 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../clock.ts";
 import { catalogueSlot, hubSlot } from "./cache.ts";
-import { CATALOGUE, type CatalogueEntry, type HubSource, type Source } from "./catalogue.ts";
+import { CATALOGUE, type CatalogueEntry, type HubSource, type ServingDefaults, type Source } from "./catalogue.ts";
 import { type ModelSourceConfig, modelSourceConfig } from "./config.ts";
 import { type EnsureContext, type EnsuredFile, ensureFile, type WantedFile } from "./ensure-file.ts";
 import { modelIdOfFile, readGgufHeader, splitParts } from "./gguf.ts";
