@@ -1,0 +1,79 @@
+// Starts the edge: wrangler's local server, quiet, offline and with its secrets in a file that only we read.
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { HOST } from "./port.ts";
+import type { ServiceSpec } from "./service.ts";
+import { keyHash, type Secrets, type StatePaths, writeAtomically } from "./state.ts";
+
+export interface EdgeSpecInput {
+  root: string;
+  paths: StatePaths;
+  inherited: Record<string, string | undefined>;
+}
+
+/** wrangler's program itself: its launcher would be one more process to keep an eye on. */
+function wranglerProgram(): string {
+  return join(dirname(createRequire(import.meta.url).resolve("wrangler/package.json")), "wrangler-dist", "cli.js");
+}
+
+function wranglerSpec(args: string[], { root, paths, inherited }: EdgeSpecInput): ServiceSpec {
+  return {
+    command: process.execPath,
+    args: ["--no-warnings", wranglerProgram(), ...args, "--local", "--persist-to", paths.database],
+    cwd: root,
+    env: {
+      ...inherited,
+      // No prompts, no news, no measurements sent, nothing fetched: a start works offline and leaves no trace elsewhere.
+      CI: "1",
+      WRANGLER_SEND_METRICS: "false",
+      WRANGLER_SEND_ERROR_REPORTS: "false",
+      WRANGLER_HIDE_BANNER: "true",
+      WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
+      WRANGLER_WRITE_LOGS: "false",
+      WRANGLER_CACHE_DIR: join(paths.wrangler, "cache"),
+      WRANGLER_REGISTRY_PATH: join(paths.wrangler, "registry"),
+      CLOUDFLARE_CF_FETCH_ENABLED: "false",
+      // wrangler's own pages under /cdn-cgi would show the database to whoever reaches the port.
+      X_LOCAL_EXPLORER: "false",
+      X_LOCAL_OBSERVABILITY: "false",
+    },
+  };
+}
+
+/** The command that applies the pending migrations to the local database. */
+export function migrateSpec(input: EdgeSpecInput): ServiceSpec {
+  return wranglerSpec(["d1", "migrations", "apply", "DB"], input);
+}
+
+/** The command that serves the edge on `port`. */
+export function edgeSpec(input: EdgeSpecInput, port: number): ServiceSpec {
+  const args = [
+    "dev",
+    "--ip",
+    HOST,
+    "--port",
+    String(port),
+    "--inspector-port",
+    "0",
+    "--env-file",
+    input.paths.edgeEnv,
+  ];
+  return wranglerSpec([...args, "--show-interactive-dev-session=false"], input);
+}
+
+/** Whether wrangler says that its workerd died: it then starts another, behind which requests hang. */
+export function isRuntimeCrash(line: string): boolean {
+  return line.includes("The Workers runtime crashed");
+}
+
+/** Writes what the worker must know and nobody else: where the node is, and the hashes of keys. */
+export function writeEdgeEnv(paths: StatePaths, secrets: Secrets, nodeUrl: string): void {
+  const values = {
+    SLUICE_NODE_URL: nodeUrl,
+    SLUICE_NODE_SECRET: secrets.nodeSecret,
+    SLUICE_KEY_PEPPER: secrets.keyPepper,
+    SLUICE_ADMIN_KEY_HASH: keyHash(secrets.keyPepper, secrets.adminKey),
+  };
+  const lines = Object.entries(values).map(([name, value]) => `${name}="${value}"`);
+  writeAtomically(paths.edgeEnv, `${lines.join("\n")}\n`);
+}

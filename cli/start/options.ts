@@ -1,0 +1,96 @@
+// The options of `npm start`, from flags first and the environment second.
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type { StartEnvironment } from "./config.ts";
+import { StartError } from "./start-error.ts";
+
+/** The runtimes that the node can be started with. */
+export const RUNTIMES = ["llama", "scripted", "openai"] as const;
+export type RuntimeName = (typeof RUNTIMES)[number];
+
+export interface StartOptions {
+  /** Port of the edge on 127.0.0.1; 0 takes any free one. */
+  port: number;
+  runtime: RuntimeName;
+  /** A path to a .gguf file, an `hf:` URI or a catalogue id; undefined takes the node's default. */
+  model: string | undefined;
+  /** Absolute path of the folder that holds keys, database and logs. */
+  stateDir: string;
+  /** Whether the logs of node and edge also go to the terminal. */
+  verbose: boolean;
+}
+
+export const HELP = `Starts the whole of Sluice on this machine: model, database, inference node and edge.
+
+Usage: npm start -- [options]
+
+  --port N         port of the API on 127.0.0.1 (default 8787, or PORT; 0 takes any free one)
+  --runtime NAME   ${RUNTIMES.join(", ")} (default llama, or SLUICE_RUNTIME)
+  --model REF      a .gguf file, hf:org/repo/file.gguf or a catalogue id (or SLUICE_MODEL)
+  --state DIR      folder of keys, database and logs (default .sluice)
+  --verbose        show the logs of node and edge here, too
+  --help           this text
+
+It prints a URL and an API key and runs until Ctrl-C. A second start finds the same keys again.
+`;
+
+const FLAGS = {
+  port: { type: "string" },
+  runtime: { type: "string" },
+  model: { type: "string" },
+  state: { type: "string" },
+  verbose: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+function parseFlags(args: string[]) {
+  try {
+    return parseArgs({ args, options: FLAGS, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    // The parser's first sentence names the culprit; the rest explains parsing itself.
+    const reason = (error as Error).message.split(". ")[0]?.split("\n")[0] ?? "";
+    throw new StartError(`${reason.replace(/\.$/, "")}: see npm start -- --help.`);
+  }
+}
+
+function parsePort(text: string, source: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (port >= 0 && port <= 65_535) return port;
+  throw new StartError(`${source} must be a whole number from 0 to 65535, not "${text}".`);
+}
+
+function parseRuntime(text: string, source: string): RuntimeName {
+  const runtime = RUNTIMES.find((name) => name === text);
+  if (runtime !== undefined) return runtime;
+  throw new StartError(`${source} must be one of ${RUNTIMES.join(", ")}, not "${text}".`);
+}
+
+/**
+ * Reads flags and environment; undefined when help was asked for. Relative folders are taken from `root`.
+ * Throws StartError.
+ */
+export function parseOptions(args: string[], env: StartEnvironment, root: string): StartOptions | undefined {
+  const flags = parseFlags(args);
+  if (flags.help === true) return undefined;
+  const swallowed = env.swallowed[0];
+  if (swallowed !== undefined) {
+    throw new StartError(
+      `npm kept --${swallowed} for itself: write it after two dashes, npm start -- --${swallowed} ...`,
+    );
+  }
+  const port = flags.port ?? env.port ?? "8787";
+  const runtime = flags.runtime ?? env.runtime ?? "llama";
+  const model = flags.model ?? env.model;
+  if (flags.model === "" || flags.state === "") throw new StartError("--model and --state need a value.");
+  const options: StartOptions = {
+    port: parsePort(port, flags.port === undefined ? "PORT" : "--port"),
+    runtime: parseRuntime(runtime, flags.runtime === undefined ? "SLUICE_RUNTIME" : "--runtime"),
+    model,
+    stateDir: resolve(root, flags.state ?? ".sluice"),
+    verbose: flags.verbose === true,
+  };
+  if (flags.model !== undefined && options.runtime === "scripted") {
+    throw new StartError("--model has no meaning with --runtime scripted, which serves the model scripted.");
+  }
+  return options;
+}

@@ -1,0 +1,44 @@
+// The steps before any service runs: the model in the cache, the database at this checkout's schema.
+import { join } from "node:path";
+import { migrateSpec } from "./edge-service.ts";
+import type { Launcher } from "./launcher.ts";
+import type { LogFile } from "./log-file.ts";
+import { appliedMigrations, backUp, knownMigrations, pendingMigrations } from "./migrations.ts";
+import { pullSpec, readPullLine } from "./model-pull.ts";
+import type { StackInput } from "./stack.ts";
+import { StartError } from "./start-error.ts";
+import { describeExit } from "./supervisor.ts";
+
+/** Fetches the model unless it is there. Rejects with StartError. */
+export async function pullModel(input: StackInput, launcher: Launcher, log: LogFile): Promise<void> {
+  const { root, options, inherited, report } = input;
+  const model = options.model ?? "the default model";
+  let failure: string | undefined;
+  const onLine = (line: string): void => {
+    const news = readPullLine(line);
+    if (news?.progress !== undefined) report.progress(`model: ${news.progress}`);
+    failure = news?.failure ?? failure;
+  };
+  report.progress(`model: ${model}`);
+  const exit = await launcher.run({ spec: pullSpec(root, options.model, inherited), log, name: "model", onLine });
+  if (exit.code !== 0) {
+    throw new StartError(failure ?? `The model cannot be fetched (${describeExit(exit)}): see ${log.path}.`);
+  }
+  report.done(`model: ${model}`);
+}
+
+/** Applies the migrations that the local database lacks, after a backup. Rejects with StartError. */
+export async function migrate(input: StackInput, launcher: Launcher, log: LogFile): Promise<void> {
+  const { root, paths, report, now } = input;
+  const known = knownMigrations(join(root, "edge", "migrations"));
+  const pending = pendingMigrations(known, appliedMigrations(paths), paths.dir);
+  if (pending.length === 0) return;
+  const backup = backUp(paths, new Date(now()));
+  report.progress(`database: ${pending.length} migrations`);
+  const exit = await launcher.run({ spec: migrateSpec(input), log, name: "migrate" });
+  if (exit.code !== 0) {
+    const rescue = backup === undefined ? "" : `, the state before lies in ${backup}`;
+    throw new StartError(`The database cannot be migrated (${describeExit(exit)}): see ${log.path}${rescue}.`);
+  }
+  report.done(`database: ${pending.length} migrations applied${backup === undefined ? "" : `, backup in ${backup}`}`);
+}
