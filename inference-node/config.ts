@@ -11,6 +11,8 @@ export interface NodeConfig {
   readonly runtime: RuntimeName;
   /** A path to a .gguf file, an `hf:` URI or a catalogue id. */
   readonly model: string;
+  /** Path of a Jinja file in place of the model's own chat template. */
+  readonly chatTemplate: string | undefined;
   readonly host: string;
   readonly grpcPort: number;
   readonly webPort: number;
@@ -32,7 +34,7 @@ export interface NodeConfig {
   readonly childEnv: Readonly<Record<string, string>>;
 }
 
-export const runtimeNames = ["llama", "scripted", "openai"] as const;
+const runtimeNames = ["llama", "scripted", "openai"] as const;
 export type RuntimeName = (typeof runtimeNames)[number];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -49,6 +51,7 @@ export function readConfig(env: Environment = process.env): NodeConfig {
   return {
     runtime: oneOf(env, "SLUICE_RUNTIME", runtimeNames, "llama"),
     model: env.SLUICE_MODEL || "smollm2-135m-instruct",
+    chatTemplate: env.SLUICE_CHAT_TEMPLATE || undefined,
     host: env.SLUICE_NODE_HOST || "127.0.0.1",
     grpcPort: integer(env, "SLUICE_NODE_GRPC_PORT", 0, 65_535) ?? 50_051,
     webPort: integer(env, "SLUICE_NODE_WEB_PORT", 0, 65_535) ?? 50_052,

@@ -1,7 +1,7 @@
 // Counters, gauges and histograms in Prometheus' text format; names keep vLLM's meanings under the prefix sluice_.
 
 /** Label values by label name. Values must come from small closed sets: models, codes, reasons. */
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 
 interface Family {
   readonly name: string;

@@ -1,4 +1,5 @@
 // The runtimes by name: adding one is one line here.
+import { readFile } from "node:fs/promises";
 import type { Clock } from "./clock.ts";
 import { ConfigError, type NodeConfig, type RuntimeName } from "./config.ts";
 import type { Log } from "./log.ts";
@@ -40,7 +41,7 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
   });
   log({ level: "info", event: "model.resolved", model: model.id, source: model.source, bytes: model.bytes });
   const { threads, sequences, contextLength, batchTokens, kvMemoryMb, defaultMaxTokens, childEnv } = config;
-  const { quantization, license, ownedBy } = model;
+  const { quantization, license, ownedBy, serving } = model;
   return createLlamaRuntime({
     modelPath: model.path,
     modelId: model.id,
@@ -54,7 +55,19 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
     kvMemoryMb,
     defaultMaxTokens,
     childEnv,
+    chatTemplate: await chatTemplate(config.chatTemplate, serving?.chatTemplate),
+    samplingDefaults: { temperature: serving?.temperature, topP: serving?.topP },
     log,
     clock,
   });
+}
+
+/** The operator's template file, else the catalogue's; undefined leaves it to the model's file. */
+async function chatTemplate(path: string | undefined, fromCatalogue: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return fromCatalogue;
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`SLUICE_CHAT_TEMPLATE: ${path} can't be read: ${String(cause)}`);
+  }
 }

@@ -68,7 +68,8 @@ const learningRate = 0.3;
 
 /**
  * Sizes prefill chunks by the speeds that were seen, so that one setting suits a laptop and an A100: a step that holds
- * decodes grows by at most `stallFactor` of what they take alone.
+ * decodes grows by at most `stallFactor` of what they take alone. When more sequences wait for their first token than
+ * decode, it grows by their ratio too, up to `stepMsMax`: a burst of arrivals is not served one by one.
  */
 export class PrefillPacer {
   readonly #options: PrefillPacerOptions;
@@ -80,11 +81,12 @@ export class PrefillPacer {
     this.#options = options;
   }
 
-  /** Most prompt tokens for the next step, given how many sequences decode in it. */
-  tokensMax(decoding: number): number {
+  /** Most prompt tokens for the next step, given how many sequences decode in it and how many have prompt left. */
+  tokensMax(decoding: number, prefilling: number): number {
     const { stallFactor, stepMsMax, initialTokens, tokensMin, tokensMax } = this.#options;
     if (this.#msPerPromptToken === undefined) return Math.min(initialTokens, tokensMax);
-    const budgetMs = decoding === 0 ? stepMsMax : Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
+    const factor = stallFactor * Math.max(1, prefilling / decoding);
+    const budgetMs = decoding === 0 ? stepMsMax : Math.min(stepMsMax, factor * this.#decodeEstimateMs(decoding));
     return Math.max(tokensMin, Math.min(Math.floor(budgetMs / this.#msPerPromptToken), tokensMax));
   }
 

@@ -4,7 +4,7 @@ import { Role, ToolChoice_Mode } from "../proto/gen/sluice/inference/v1/prompt_p
 import { invalid } from "./node-error.ts";
 
 /** Bounds that the contract leaves to the node; lengths are in UTF-16 code units. */
-export const promptLimits = {
+const promptLimits = {
   messages: 10_000,
   tools: 1_024,
   toolNameChars: 128,

@@ -14,7 +14,7 @@ import { invalid } from "./node-error.ts";
 import { validatePrompt } from "./validate-prompt.ts";
 
 /** Bounds that the contract leaves to the node; lengths are in UTF-16 code units. */
-export const requestLimits = {
+const requestLimits = {
   requestIdChars: 128,
   nameChars: 256,
   stopStrings: 16,

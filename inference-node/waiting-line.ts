@@ -1,7 +1,7 @@
 // The order in which queued requests get a slot: interactive before batch, first come first served within each.
 
 /** The queue classes, first served first. */
-export const priorities = ["interactive", "batch"] as const;
+const priorities = ["interactive", "batch"] as const;
 export type PriorityClass = (typeof priorities)[number];
 
 /** A request in the line. */

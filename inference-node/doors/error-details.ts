@@ -10,7 +10,7 @@ import {
 import { Code, type NodeError } from "../node-error.ts";
 
 /** Who names the reasons in ErrorInfo. */
-export const errorDomain = "sluice.dev";
+const errorDomain = "sluice.dev";
 const defaultRetryMs = 1_000;
 
 export interface ErrorDetails {

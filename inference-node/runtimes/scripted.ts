@@ -38,7 +38,7 @@ export interface ScriptedRuntimeOptions {
 }
 
 /** What requests call the scripted model. */
-export const scriptedModelId = "scripted";
+const scriptedModelId = "scripted";
 
 /** Makes the runtime that serves the model `scripted` as docs/scripted-runtime.md says. */
 export function createScriptedRuntime(options: ScriptedRuntimeOptions): Runtime {

@@ -65,7 +65,7 @@ export function nativeClient(address: string, options: NativeClientOptions = {})
 }
 
 /** A grpc-js error with its details read. */
-export function nativeFailure(error: ServiceError): CallFailure {
+function nativeFailure(error: ServiceError): CallFailure {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   const details = bytes === undefined ? [] : fromBinary(StatusSchema, bytes as Buffer).details;
   const info = details.map((any) => anyUnpack(any, ErrorInfoSchema)).find((one) => one !== undefined);

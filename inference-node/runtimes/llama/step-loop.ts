@@ -29,7 +29,7 @@ export class StepLoop {
     this.#onFatal = onFatal;
     this.#freeSlots = Array.from({ length: engine.info.sequences }, (_, slot) => engine.info.sequences - 1 - slot);
     this.#pacer = new PrefillPacer({
-      // A running stream's gap grows to three times its quiet one at most while a prompt comes in.
+      // A running stream's gap grows to three times its quiet one while a prompt comes in.
       stallFactor: 2,
       stepMsMax: 300,
       initialTokens: 32,
@@ -101,7 +101,7 @@ export class StepLoop {
     const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
     const plan = planStep(sequences, {
       batchTokensMax: this.#engine.info.batchTokens,
-      prefillTokensMax: this.#pacer.tokensMax(decoding),
+      prefillTokensMax: this.#pacer.tokensMax(decoding, sequences.length - decoding),
     });
     const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
     const entries = await this.#decode(plan, bySlot, decoding);

@@ -3,12 +3,12 @@ import { Code, invalid, NodeError } from "../../node-error.ts";
 import { arrayOf, booleanOf, integerOf, numberOf, type ObjectReader, readObject, stringOf } from "./json-fields.ts";
 
 /** An alternative at a token's position. */
-export interface ScriptedAlternative {
+interface ScriptedAlternative {
   token: string;
   logprob: number;
 }
 
-export interface ScriptedLogprob {
+interface ScriptedLogprob {
   logprob: number;
   top: ScriptedAlternative[];
 }
@@ -21,7 +21,7 @@ export interface ScriptedToolCall {
 }
 
 /** Numbers reported instead of the counted ones. */
-export interface ScriptedUsage {
+interface ScriptedUsage {
   promptTokens: number | undefined;
   cachedTokens: number | undefined;
   completionTokens: number | undefined;
@@ -48,7 +48,7 @@ export interface Script {
 }
 
 /** Bounds of a script, so that one request can't hold a node for ever. */
-export const scriptLimits = {
+const scriptLimits = {
   chunks: 100_000,
   delayMs: 60_000,
   prefillMs: 600_000,
