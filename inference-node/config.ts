@@ -23,6 +23,8 @@ export interface NodeConfig {
   readonly drainGraceMs: number;
   readonly queueDepthMax: number;
   readonly queueTokensMax: number;
+  /** How long a new request is held while its model restarts; 0 refuses it at once, for a proxy with other nodes. */
+  readonly restartHoldMs: number;
   readonly threads: number | undefined;
   readonly sequences: number | undefined;
   readonly contextLength: number | undefined;
@@ -61,6 +63,7 @@ export function readConfig(env: Environment = process.env): NodeConfig {
     drainGraceMs: integer(env, "SLUICE_DRAIN_GRACE_MS", 0, 86_400_000) ?? 30_000,
     queueDepthMax: integer(env, "SLUICE_QUEUE_DEPTH_MAX", 0, 1_000_000) ?? 256,
     queueTokensMax: integer(env, "SLUICE_QUEUE_TOKENS_MAX", 0, 2 ** 31) ?? 1_048_576,
+    restartHoldMs: integer(env, "SLUICE_RESTART_HOLD_MS", 0, 60_000) ?? 5_000,
     threads: integer(env, "SLUICE_THREADS", 1, 1_024),
     sequences: integer(env, "SLUICE_SEQUENCES", 1, 4_096),
     contextLength: integer(env, "SLUICE_CONTEXT_LENGTH", 16, 2 ** 24),

@@ -104,7 +104,9 @@ class Generation {
       requireSupported(request, model, runtime.features);
       journal.open(this.#running);
       this.#opened = true;
-      await this.#admitAndRun(request, model);
+      await models.restarted(model, this.#signal);
+      this.#signal.throwIfAborted();
+      await this.#admitAndRun(request, models.find(model.id)); // As it is now, not as it was before the hold.
     } catch (thrown) {
       // What an abort makes the layers below throw is of no interest: the reason of the abort is the answer.
       if (!this.#signal.aborted) throw thrown;

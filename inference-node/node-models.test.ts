@@ -30,6 +30,7 @@ function follow(): {
     clock,
     queueDepthMax: 10,
     queueTokensMax: 10,
+    restartHoldMs: 5_000,
     onRestart: (id) => changes.push(`restart ${id}`),
     onServingChange: (serving, reason) => changes.push(serving ? "serving" : reason),
   });
@@ -86,4 +87,36 @@ it("forgets the fifteen seconds when the engine came back in time", async () => 
   await expect(waiting.granted).resolves.toBeUndefined();
   await clock.advance(60_000);
   expect(admission.running).toBe(1);
+});
+
+it("holds new requests of a model that restarts, until it is back or the hold is over", async () => {
+  const { models, model, set, clock } = follow();
+  const { signal } = new AbortController();
+  await models.restarted(model, signal); // Never ready before: nothing to wait for.
+  set(ModelState.READY);
+  await models.restarted(model, signal);
+  set(ModelState.UNAVAILABLE);
+  const back = models.restarted(model, signal);
+  set(ModelState.LOADING);
+  await clock.advance(4_999);
+  set(ModelState.READY);
+  await back;
+  set(ModelState.UNAVAILABLE);
+  const late = models.restarted(model, signal);
+  await clock.advance(5_000);
+  await late;
+  expect(() => models.admission(model)).toThrow(expect.objectContaining({ code: Code.UNAVAILABLE }));
+});
+
+it("lets a held request go when its caller hangs up or the node drains", async () => {
+  const { models, model, set } = follow();
+  set(ModelState.READY);
+  set(ModelState.UNAVAILABLE);
+  const controller = new AbortController();
+  const held = models.restarted(model, controller.signal);
+  controller.abort();
+  await held;
+  const drained = models.restarted(model, new AbortController().signal);
+  models.drain();
+  await drained;
 });

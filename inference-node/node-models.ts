@@ -13,6 +13,8 @@ export interface NodeModelsOptions {
   queueDepthMax: number;
   /** Most prompt tokens that wait for a slot of one model. */
   queueTokensMax: number;
+  /** How long a new request is held while its model restarts, in milliseconds; 0 refuses it at once. */
+  restartHoldMs: number;
   /** Called each time that a model is ready again after it was not. */
   onRestart: (model: string) => void;
   /** Called after the node began or ceased to take work; `reason` says why it ceased. */
@@ -28,6 +30,8 @@ export class NodeModels {
   readonly #options: NodeModelsOptions;
   readonly #served = new Map<string, Served>();
   readonly #unsubscribe: () => void;
+  /** Wakes those that are held. */
+  readonly #held = new Set<() => void>();
   #draining = false;
   #serving = false;
 
@@ -57,6 +61,26 @@ export class NodeModels {
       });
     }
     return model;
+  }
+
+  /**
+   * Holds a request while its model restarts, for a restart is shorter than a caller's second try. Resolves when the
+   * model is back, when there is nothing to wait for, or when it took too long: `admission` then says which.
+   */
+  async restarted({ id }: Model, signal: AbortSignal): Promise<void> {
+    const { clock, restartHoldMs, queueDepthMax } = this.#options;
+    const until = clock.monotonic() + restartHoldMs;
+    const { ready, everReady } = this.#of(id);
+    if (ready || !everReady || this.#held.size >= queueDepthMax) return;
+    while (!this.#of(id).ready && !this.#draining && !signal.aborted && clock.monotonic() < until) {
+      const woken = new AbortController();
+      const wake = (): void => woken.abort();
+      this.#held.add(wake);
+      signal.addEventListener("abort", wake, { once: true });
+      await clock.sleep(until - clock.monotonic(), woken.signal).catch(() => undefined);
+      signal.removeEventListener("abort", wake);
+      this.#held.delete(wake);
+    }
   }
 
   /** The model's admission. Throws UNAVAILABLE while the node drains or the model does not answer. */
@@ -108,6 +132,7 @@ export class NodeModels {
   #update(): void {
     const models = this.list();
     for (const model of models) this.#follow(model);
+    for (const wake of this.#held) wake();
     const ready = models.some((model) => model.state === ModelState.READY);
     const serving = ready && !this.#draining;
     if (serving === this.#serving) return;

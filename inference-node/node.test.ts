@@ -50,6 +50,15 @@ describe("readiness", () => {
     expect(await node.metric("sluice_runtime_restarts_total")).toBe(1);
   });
 
+  it("holds a new request while the engine restarts, health saying so", async () => {
+    const node = await start({ restartHoldMs: 5_000 });
+    await node.runtime.close();
+    const held = node.clients.web.generate(scripted("I can wait"));
+    await eventually(async () => (await healthOf(node.node.grpcAddress)) === "NOT_SERVING");
+    await node.runtime.start();
+    expect(textOf(await held)).toBe("I can wait");
+  });
+
   it("lets admitted requests wait for an engine that restarts", async () => {
     const node = await start({ sequences: 1 });
     const first = node.clients.native.generate(scripted({ prefill_ms: 50 }));

@@ -27,6 +27,8 @@ export interface NodeOptions {
   nodeId: string;
   queueDepthMax: number;
   queueTokensMax: number;
+  /** How long a new request is held while its model restarts, in milliseconds; 0 refuses it at once. */
+  restartHoldMs: number;
 }
 
 export interface RunningNode {
@@ -61,6 +63,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     clock,
     queueDepthMax: options.queueDepthMax,
     queueTokensMax: options.queueTokensMax,
+    restartHoldMs: options.restartHoldMs,
     onRestart: (model) => metrics.restarts.add(1, { model_name: model }),
     onServingChange: (serving, reason) => {
       grpcDoor?.setServing(serving);

@@ -68,7 +68,7 @@ class ScriptedRuntime implements Runtime {
     "prompt.chat.continue_final_message",
   ]);
   readonly #clock: Clock;
-  readonly #model: Model;
+  #model: Model;
   readonly #listeners = new Set<() => void>();
   readonly #running = new Map<string, RunningScript>();
 
@@ -235,7 +235,7 @@ class ScriptedRuntime implements Runtime {
   }
 
   #changeState(state: ModelState): void {
-    this.#model.state = state;
+    this.#model = { ...this.#model, state };
     for (const listener of this.#listeners) listener();
   }
 }
