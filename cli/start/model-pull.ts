@@ -1,20 +1,22 @@
-// Fetches the model before anything waits for it, by the node's own command, and shows how far it is.
+// Fetches the model before anything waits for it, by the node's own command, and reads how far it is.
 import { join } from "node:path";
 import type { ServiceSpec } from "./service.ts";
 
-/** One line that the pull prints with --json. */
+/** One line that the command prints with --json. */
 interface PullLine {
   event?: unknown;
   phase?: unknown;
   done_bytes?: unknown;
   total_bytes?: unknown;
   message?: unknown;
-  path?: unknown;
+  model?: unknown;
 }
 
-/** What a pull has said: how far it is, in words, or why it failed. */
+/** What one line says: how far it is, a remark for the user, the end, or why there is none. Each in words. */
 export interface PullNews {
   progress?: string;
+  notice?: string;
+  result?: string;
   failure?: string;
 }
 
@@ -24,25 +26,32 @@ function megabytes(bytes: number): string {
 
 function describeProgress({ phase, done_bytes: done, total_bytes: total }: PullLine): string {
   const word = typeof phase === "string" ? phase : "fetching";
-  if (typeof done !== "number") return word;
+  if (typeof done !== "number" || done === 0) return word;
   if (typeof total !== "number" || total <= 0) return `${word}, ${megabytes(done)}`;
   return `${word}, ${Math.floor((100 * done) / total)} % of ${megabytes(total)}`;
 }
 
-/** Reads one line of the pull's output; undefined when it tells nothing that a person waits for. */
-export function readPullLine(text: string): PullNews | undefined {
-  let line: PullLine;
-  try {
-    line = JSON.parse(text) as PullLine;
-  } catch {
-    return undefined;
-  }
-  if (line.event === "progress") return { progress: describeProgress(line) };
-  if (line.event === "error" && typeof line.message === "string") return { failure: line.message };
-  return undefined;
+function describeModel(model: unknown): string {
+  const { id, bytes } = (typeof model === "object" && model !== null ? model : {}) as { id?: unknown; bytes?: unknown };
+  return `${String(id)}${typeof bytes === "number" ? `, ${megabytes(bytes)}` : ""}`;
 }
 
-/** The command that makes `model` (undefined: the default one) present in the cache. */
+/** Reads one line of the command's output; a line that is none of its events tells nothing. */
+export function readPullLine(text: string): PullNews {
+  let line: PullLine;
+  try {
+    line = Object(JSON.parse(text)) as PullLine;
+  } catch {
+    return {};
+  }
+  if (line.event === "progress") return { progress: describeProgress(line) };
+  if (line.event === "result") return { result: describeModel(line.model) };
+  if (line.event === "notice" && typeof line.message === "string") return { notice: line.message };
+  if (line.event === "error" && typeof line.message === "string") return { failure: line.message };
+  return {};
+}
+
+/** The command that makes `model` (undefined: the default one) present; a file that is there already is not hashed again. */
 export function pullSpec(
   root: string,
   model: string | undefined,
@@ -52,7 +61,7 @@ export function pullSpec(
   const reference = model === undefined ? [] : [model];
   return {
     command: process.execPath,
-    args: [...process.execArgv, program, "resolve", ...reference, "--json"],
+    args: [...process.execArgv, program, "resolve", "--json", "--", ...reference],
     cwd: root,
     env: inherited,
   };

@@ -22,7 +22,7 @@ export interface StartOptions {
 
 export const HELP = `Starts the whole of Sluice on this machine: model, database, inference node and edge.
 
-Usage: npm start -- [options]
+Usage: npm start -- [options], or sluice start [options]
 
   --port N         port of the API on 127.0.0.1 (default 8787, or PORT; 0 takes any free one)
   --runtime NAME   ${RUNTIMES.join(", ")} (default llama, or SLUICE_RUNTIME)

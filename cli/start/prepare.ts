@@ -12,19 +12,21 @@ import { describeExit } from "./supervisor.ts";
 /** Fetches the model unless it is there. Rejects with StartError. */
 export async function pullModel(input: StackInput, launcher: Launcher, log: LogFile): Promise<void> {
   const { root, options, inherited, report } = input;
-  const model = options.model ?? "the default model";
+  let result = options.model ?? "the default one";
   let failure: string | undefined;
   const onLine = (line: string): void => {
     const news = readPullLine(line);
-    if (news?.progress !== undefined) report.progress(`model: ${news.progress}`);
-    failure = news?.failure ?? failure;
+    if (news.progress !== undefined) report.progress(`model: ${news.progress}`);
+    if (news.notice !== undefined) report.line(news.notice);
+    result = news.result ?? result;
+    failure = news.failure ?? failure;
   };
-  report.progress(`model: ${model}`);
+  report.progress(`model: ${result}`);
   const exit = await launcher.run({ spec: pullSpec(root, options.model, inherited), log, name: "model", onLine });
   if (exit.code !== 0) {
     throw new StartError(failure ?? `The model cannot be fetched (${describeExit(exit)}): see ${log.path}.`);
   }
-  report.done(`model: ${model}`);
+  report.done(`model: ${result}`);
 }
 
 /** Applies the migrations that the local database lacks, after a backup. Rejects with StartError. */

@@ -21,6 +21,8 @@ export interface Exit {
 }
 
 const POLL_MS = 20;
+/** How long the dead of a group may stay uncollected by init before that is no longer waited for, in milliseconds. */
+const COLLECT_MS = 3_000;
 const LINE_CHARS_MAX = 64_000;
 
 /** Calls `onLine` for each line of the stream; a line longer than the bound arrives in pieces. */
@@ -103,7 +105,7 @@ export class Service {
     const timer = setTimeout(() => this.kill(), graceMs);
     await this.exited;
     clearTimeout(timer);
-    for (let waited = 0; waited < 1_000 && signalGroup(this.pid, 0); waited += POLL_MS) {
+    for (let waited = 0; waited < COLLECT_MS && signalGroup(this.pid, 0); waited += POLL_MS) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
