@@ -4,6 +4,8 @@
 export interface SchedulableSequence {
   /** The engine's sequence id; batches are sorted by it, since the engine splits batches whose ids are out of order. */
   readonly slot: number;
+  /** Tokens of the whole prompt. */
+  readonly promptTokens: number;
   /** Prompt tokens that are not in the model yet; 0 when the sequence decodes. */
   readonly promptTokensLeft: number;
   /** Rises with arrival: prompts are prefilled first come, first served. */
@@ -13,8 +15,10 @@ export interface SchedulableSequence {
 export interface StepBudget {
   /** Most tokens in one batch; at least the number of slots. */
   readonly batchTokensMax: number;
-  /** Most prompt tokens in this step, so that a long prompt never stalls the sequences that decode. At least 1. */
-  readonly prefillTokensMax: number;
+  /** Most tokens of short prompts in this step. At least 1. */
+  readonly shortTokensMax: number;
+  /** Most tokens of long prompts in this step, so that one never stalls the sequences that decode. At least 1. */
+  readonly longTokensMax: number;
 }
 
 /** One sequence's share of a batch. */
@@ -26,9 +30,13 @@ export interface StepItem {
   readonly sample: boolean;
 }
 
+/** A prompt of at most so many tokens goes ahead of long ones: it costs little and somebody sees its first token soon. */
+const shortPromptTokensMax = 256;
+
 /**
- * Plans one step: every decoding sequence gets its one token first, then prompts get chunks in order of arrival until
- * the budgets are used up. The result is sorted by slot; it is empty only when there is no sequence.
+ * Plans one step: every decoding sequence gets its one token first, then short prompts and long prompts get chunks, each
+ * kind in order of arrival and within its own budget, so that neither starves the other. The result is sorted by slot;
+ * it is empty only when there is no sequence.
  */
 export function planStep(sequences: readonly SchedulableSequence[], budget: StepBudget): StepItem[] {
   const items: StepItem[] = [];
@@ -42,14 +50,25 @@ export function planStep(sequences: readonly SchedulableSequence[], budget: Step
     }
   }
   prompts.sort((a, b) => a.arrival - b.arrival);
-  let prefillRoom = Math.min(room, budget.prefillTokensMax);
-  for (const { slot, promptTokensLeft } of prompts) {
-    if (prefillRoom <= 0) break;
-    const tokens = Math.min(promptTokensLeft, prefillRoom);
-    items.push({ slot, tokens, sample: tokens === promptTokensLeft });
-    prefillRoom -= tokens;
-  }
+  const isShort = ({ promptTokens }: SchedulableSequence): boolean => promptTokens <= shortPromptTokensMax;
+  const long = prompts.filter((prompt) => !isShort(prompt));
+  // One token of the batch is kept for a long prompt, however many short ones there are.
+  const roomForShort = Math.min(budget.shortTokensMax, room - (long.length > 0 ? 1 : 0));
+  room -= addChunks(prompts.filter(isShort), roomForShort, items);
+  addChunks(long, Math.min(budget.longTokensMax, room), items);
   return items.sort((a, b) => a.slot - b.slot);
+}
+
+/** Adds chunks of prompts until the tokens are used up; gives how many were. */
+function addChunks(prompts: readonly SchedulableSequence[], tokensMax: number, items: StepItem[]): number {
+  let left = tokensMax;
+  for (const { slot, promptTokensLeft } of prompts) {
+    if (left <= 0) break;
+    const tokens = Math.min(promptTokensLeft, left);
+    items.push({ slot, tokens, sample: tokens === promptTokensLeft });
+    left -= tokens;
+  }
+  return tokensMax - left;
 }
 
 export interface PrefillPacerOptions {
@@ -67,9 +86,9 @@ export interface PrefillPacerOptions {
 const learningRate = 0.3;
 
 /**
- * Sizes prefill chunks by the speeds that were seen, so that one setting suits a laptop and an A100: a step that holds
- * decodes grows by at most `stallFactor` of what they take alone. When more sequences wait for their first token than
- * decode, it grows by their ratio too, up to `stepMsMax`: a burst of arrivals is not served one by one.
+ * Sizes prefill chunks by the speeds that were seen, so that one setting suits a laptop and an A100. Short prompts may
+ * take up a whole step: together and soon they decode in one large batch. Beside decodes, a long prompt may lengthen
+ * a step by at most `stallFactor` of what they take alone.
  */
 export class PrefillPacer {
   readonly #options: PrefillPacerOptions;
@@ -81,13 +100,17 @@ export class PrefillPacer {
     this.#options = options;
   }
 
-  /** Most prompt tokens for the next step, given how many sequences decode in it and how many have prompt left. */
-  tokensMax(decoding: number, prefilling: number): number {
-    const { stallFactor, stepMsMax, initialTokens, tokensMin, tokensMax } = this.#options;
+  /** The budget of the next step, given how many sequences decode in it. */
+  budget(decoding: number): Pick<StepBudget, "shortTokensMax" | "longTokensMax"> {
+    const { stallFactor, stepMsMax } = this.#options;
+    const stallMs = decoding === 0 ? stepMsMax : Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
+    return { shortTokensMax: this.#tokensIn(stepMsMax), longTokensMax: this.#tokensIn(stallMs) };
+  }
+
+  #tokensIn(ms: number): number {
+    const { initialTokens, tokensMin, tokensMax } = this.#options;
     if (this.#msPerPromptToken === undefined) return Math.min(initialTokens, tokensMax);
-    const factor = stallFactor * Math.max(1, prefilling / decoding);
-    const budgetMs = decoding === 0 ? stepMsMax : Math.min(stepMsMax, factor * this.#decodeEstimateMs(decoding));
-    return Math.max(tokensMin, Math.min(Math.floor(budgetMs / this.#msPerPromptToken), tokensMax));
+    return Math.max(tokensMin, Math.min(Math.floor(ms / this.#msPerPromptToken), tokensMax));
   }
 
   /** Learns from a step of `decoding` decodes and `promptTokens` prompt tokens. */

@@ -41,6 +41,10 @@ export class Sequence implements SchedulableSequence {
     this.#text = new OutputText(options.stopStrings);
   }
 
+  get promptTokens(): number {
+    return this.#options.tokens.length;
+  }
+
   get promptTokensLeft(): number {
     return Math.max(0, this.#options.tokens.length - this.#position);
   }

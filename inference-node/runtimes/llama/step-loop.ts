@@ -29,9 +29,9 @@ export class StepLoop {
     this.#onFatal = onFatal;
     this.#freeSlots = Array.from({ length: engine.info.sequences }, (_, slot) => engine.info.sequences - 1 - slot);
     this.#pacer = new PrefillPacer({
-      // A running stream's gap grows to three times its quiet one while a prompt comes in.
+      // A running stream's gap grows to three times its quiet one while a long prompt comes in.
       stallFactor: 2,
-      stepMsMax: 300,
+      stepMsMax: 200,
       initialTokens: 32,
       tokensMin: 4,
       tokensMax: engine.info.batchTokens,
@@ -101,7 +101,7 @@ export class StepLoop {
     const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
     const plan = planStep(sequences, {
       batchTokensMax: this.#engine.info.batchTokens,
-      prefillTokensMax: this.#pacer.tokensMax(decoding, sequences.length - decoding),
+      ...this.#pacer.budget(decoding),
     });
     const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
     const entries = await this.#decode(plan, bySlot, decoding);
