@@ -1,6 +1,7 @@
 // Starts the edge: wrangler's local server, quiet, offline and with its secrets in a file that only we read.
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { HOST } from "./port.ts";
 import type { ServiceSpec } from "./service.ts";
 import { keyHash, type Secrets, type StatePaths, writeAtomically } from "./state.ts";
@@ -13,7 +14,7 @@ export interface EdgeSpecInput {
 
 /** wrangler's program itself: its launcher would be one more process to keep an eye on. */
 function wranglerProgram(): string {
-  return join(dirname(createRequire(import.meta.url).resolve("wrangler/package.json")), "wrangler-dist", "cli.js");
+  return fileURLToPath(new URL("wrangler-dist/cli.js", import.meta.resolve("wrangler/package.json")));
 }
 
 function wranglerSpec(args: string[], { root, paths, inherited }: EdgeSpecInput): ServiceSpec {

@@ -12,7 +12,7 @@ export interface ProcessRow {
 }
 
 /** Every process of the machine. */
-export function processes(): ProcessRow[] {
+function processes(): ProcessRow[] {
   const text = execFileSync("ps", ["-A", "-o", "pid=,ppid=,pgid=,stat=,args="], { encoding: "utf8" });
   return text
     .split("\n")
