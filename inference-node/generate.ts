@@ -23,7 +23,7 @@ import type { Log } from "./log.ts";
 import { Code, codeName, NodeError } from "./node-error.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
 import type { NodeModels } from "./node-models.ts";
-import { outputLimit, requireSupported } from "./request-checks.ts";
+import { outputLimit, requireSupported, requireTokenIds } from "./request-checks.ts";
 import type { Runtime, RuntimeRequest } from "./runtime.ts";
 import { streamIntervalMs, type ValidRequest, validateGenerate } from "./validate.ts";
 
@@ -156,6 +156,7 @@ class Generation {
       const preparing = runtime.prepare(model.id, request.prompt, this.#signal);
       const prepared = await unlessAborted(preparing, this.#signal);
       this.#running.promptTokens = prepared.promptTokens;
+      requireTokenIds(request, prepared.vocabularySize);
       const maxTokens = outputLimit(request, model, prepared.promptTokens);
       permit = reservation.admit({
         priority: request.priority === Priority.BATCH ? "batch" : "interactive",

@@ -35,6 +35,24 @@ export function outputLimit(request: GenerateRequest, model: Model, promptTokens
   return model.defaultMaxTokens === 0 ? room : Math.min(model.defaultMaxTokens, room);
 }
 
+/** Throws INVALID_ARGUMENT for a token id that the model's vocabulary does not have. */
+export function requireTokenIds(request: GenerateRequest, vocabularySize: number | undefined): void {
+  if (vocabularySize === undefined) return;
+  const biased = request.sampling?.logitBias.map(({ tokenId }) => tokenId) ?? [];
+  requireBelow(biased, vocabularySize, "sampling.logit_bias");
+  requireBelow(request.stopping?.stopTokenIds ?? [], vocabularySize, "stopping.stop_token_ids");
+}
+
+function requireBelow(ids: readonly number[], vocabularySize: number, param: string): void {
+  const wrong = ids.find((id) => id >= vocabularySize);
+  if (wrong === undefined) return;
+  throw new NodeError(
+    Code.INVALID_ARGUMENT,
+    `Token id ${wrong} in ${param} is outside the vocabulary of ${vocabularySize} tokens.`,
+    { param },
+  );
+}
+
 function overflow(contextLength: number, promptTokens: number, asked: number | undefined): NodeError {
   const output = asked === undefined ? "" : ` and max_tokens asks for ${asked} more`;
   return new NodeError(

@@ -15,6 +15,8 @@ export type RuntimeEvent =
 export interface PreparedPrompt {
   /** Tokens of the prompt, template included. */
   readonly promptTokens: number;
+  /** Token ids of the request must be below this; undefined when the runtime takes none. */
+  readonly vocabularySize?: number;
 }
 
 /** A request that passed validation, tokenising and admission. */

@@ -135,8 +135,7 @@ class LlamaRuntime implements Runtime {
   async prepare(_model: string, prompt: Prompt): Promise<LlamaPrompt> {
     const bytes = toBinary(PromptSchema, prompt);
     const tokens = (await this.#supervisor.call((call) => ({ type: "prepare", call, prompt: bytes }))) as Uint32Array;
-    if (tokens.length === 0) throw new NodeError(Code.INVALID_ARGUMENT, "The prompt is empty.", { param: "prompt" });
-    return { promptTokens: tokens.length, tokens };
+    return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens };
   }
 
   async *generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {

@@ -27,6 +27,9 @@ export class Sequence implements SchedulableSequence {
   #completionTokens = 0;
 
   constructor(engine: Engine, key: number, options: GenerateOptions, slot: number, arrival: number) {
+    const length = options.tokens.length + options.maxTokens;
+    // The node has checked this; a sequence that outgrows its context would end every stream of the process.
+    if (length > engine.info.contextLength) throw new Error(`${length} tokens do not fit the context`);
     this.#engine = engine;
     this.key = key;
     this.#options = options;

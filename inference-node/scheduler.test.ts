@@ -1,0 +1,170 @@
+// The step plan and its pacing: decodes first, nobody starves, budgets hold, for any state.
+import { describe, expect, it } from "vitest";
+import { PrefillPacer, planStep, type SchedulableSequence, type StepBudget } from "./scheduler.ts";
+
+function prompt(slot: number, left: number, { of = left, arrival = slot } = {}): SchedulableSequence {
+  return { slot, promptTokens: of, promptTokensLeft: left, arrival };
+}
+
+const decode = (slot: number): SchedulableSequence => prompt(slot, 0, { of: 10 });
+
+const wide: StepBudget = { batchTokensMax: 512, shortTokensMax: 512, longTokensMax: 512 };
+
+describe("planStep", () => {
+  it("is empty without sequences", () => {
+    expect(planStep([], wide)).toEqual([]);
+  });
+
+  it("sorts the batch by slot, decodes and chunks alike", () => {
+    const plan = planStep([decode(9), prompt(4, 20), decode(2), prompt(0, 30)], wide);
+    expect(plan.map(({ slot }) => slot)).toEqual([0, 2, 4, 9]);
+  });
+
+  it("gives every decode its token before any prompt gets one", () => {
+    const budget = { ...wide, batchTokensMax: 3 };
+    expect(planStep([prompt(0, 50), decode(1), decode(2), decode(3)], budget)).toEqual([
+      { slot: 1, tokens: 1, sample: true },
+      { slot: 2, tokens: 1, sample: true },
+      { slot: 3, tokens: 1, sample: true },
+    ]);
+  });
+
+  it("samples only with a prompt's last chunk", () => {
+    expect(planStep([prompt(0, 40)], { ...wide, shortTokensMax: 16 })).toEqual([
+      { slot: 0, tokens: 16, sample: false },
+    ]);
+    expect(planStep([prompt(0, 16, { of: 40 })], { ...wide, shortTokensMax: 16 })).toEqual([
+      { slot: 0, tokens: 16, sample: true },
+    ]);
+  });
+
+  it("serves prompts of a kind in order of arrival, whatever their slots", () => {
+    const plan = planStep([prompt(0, 30, { arrival: 2 }), prompt(5, 30, { arrival: 1 })], {
+      ...wide,
+      shortTokensMax: 40,
+    });
+    expect(plan).toEqual([
+      { slot: 0, tokens: 10, sample: false },
+      { slot: 5, tokens: 30, sample: true },
+    ]);
+  });
+
+  it("lets a short prompt pass a long one that came first", () => {
+    const plan = planStep([prompt(0, 4000), prompt(1, 100)], { ...wide, longTokensMax: 8 });
+    expect(plan).toEqual([
+      { slot: 0, tokens: 8, sample: false },
+      { slot: 1, tokens: 100, sample: true },
+    ]);
+  });
+
+  it("keeps a token for a long prompt when short ones could fill the batch", () => {
+    const plan = planStep([prompt(0, 4000), prompt(1, 200), prompt(2, 200)], { ...wide, batchTokensMax: 64 });
+    expect(plan.find(({ slot }) => slot === 0)?.tokens).toBe(1);
+  });
+
+  it("holds every bound on 2,000 random states", () => {
+    const random = mulberry32(7);
+    const below = (n: number): number => Math.floor(random() * n);
+    for (let round = 0; round < 2000; round++) {
+      const slots = 1 + below(24);
+      const budget = { batchTokensMax: slots + below(64), shortTokensMax: 1 + below(80), longTokensMax: 1 + below(40) };
+      const sequences = Array.from({ length: slots }, (_, slot) => {
+        const of = 1 + below(600);
+        return prompt(slot, random() < 0.5 ? 0 : 1 + below(of), { of, arrival: below(1000) });
+      }).sort(() => random() - 0.5);
+      check(sequences, budget);
+    }
+  });
+});
+
+/** What must hold of any plan. */
+function check(sequences: readonly SchedulableSequence[], budget: StepBudget): void {
+  const plan = planStep(sequences, budget);
+  const context = JSON.stringify({ sequences, budget, plan });
+  const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
+  expect(plan.length, context).toBeGreaterThan(0);
+  expect(
+    plan.reduce((sum, { tokens }) => sum + tokens, 0),
+    context,
+  ).toBeLessThanOrEqual(budget.batchTokensMax);
+  for (const [i, item] of plan.entries()) {
+    const sequence = bySlot.get(item.slot);
+    if (sequence === undefined) throw new Error(`unknown slot in ${context}`);
+    expect(i === 0 || item.slot > (plan[i - 1]?.slot ?? -1), context).toBe(true);
+    expect(item.tokens, context).toBeGreaterThan(0);
+    expect(item.tokens, context).toBeLessThanOrEqual(Math.max(1, sequence.promptTokensLeft));
+    expect(item.sample, context).toBe(item.tokens >= sequence.promptTokensLeft);
+  }
+  const decoding = sequences.filter(({ promptTokensLeft }) => promptTokensLeft === 0);
+  for (const { slot } of decoding)
+    expect(
+      plan.some((item) => item.slot === slot),
+      context,
+    ).toBe(true);
+  const longIn = plan.filter(({ slot }) => {
+    const sequence = bySlot.get(slot);
+    return sequence !== undefined && sequence.promptTokensLeft > 0 && sequence.promptTokens > 256;
+  });
+  expect(
+    longIn.reduce((sum, { tokens }) => sum + tokens, 0),
+    context,
+  ).toBeLessThanOrEqual(budget.longTokensMax);
+}
+
+/** A small seeded generator, so that a failing state comes again. */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+describe("PrefillPacer", () => {
+  const options = { stallFactor: 2, stepMsMax: 200, initialTokens: 32, tokensMin: 4, tokensMax: 512 };
+
+  it("starts with the initial chunk", () => {
+    expect(new PrefillPacer(options).budget(3)).toEqual({ shortTokensMax: 32, longTokensMax: 32 });
+  });
+
+  it("sizes a step of prompts alone by its time bound", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 160);
+    expect(pacer.budget(0)).toEqual({ shortTokensMax: 40, longTokensMax: 40 });
+  });
+
+  it("lets a long prompt lengthen a step by twice what its decodes take, a short one by the whole bound", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 160);
+    pacer.observe(4, 0, 30);
+    expect(pacer.budget(4)).toEqual({ shortTokensMax: 40, longTokensMax: 12 });
+  });
+
+  it("never starves a prompt, however slow the machine", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 32_000);
+    pacer.observe(1, 0, 10);
+    expect(pacer.budget(1)).toEqual({ shortTokensMax: 4, longTokensMax: 4 });
+  });
+
+  it("never exceeds the batch, however fast the machine", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 512, 1);
+    expect(pacer.budget(0).shortTokensMax).toBe(512);
+  });
+
+  it("learns a changed speed within a few steps", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 160);
+    for (let i = 0; i < 10; i++) pacer.observe(0, 32, 320);
+    expect(pacer.budget(0).shortTokensMax).toBeLessThan(22);
+  });
+
+  it("takes no speed from chunks too short to tell", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 2, 1000);
+    expect(pacer.budget(0).shortTokensMax).toBe(32);
+  });
+});
