@@ -114,9 +114,10 @@ export function explain(output) {
   if (/ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|network/i.test(output)) {
     return "the package registry cannot be reached: check the network (or npm's proxy and registry settings) and run the command again.";
   }
-  const line = output.split("\n").find((l) => /^npm (error|ERR!)/.test(l) && !/code |errno /.test(l));
-  const reason = line ? line.replace(/^npm (error|ERR!)\s*/, "").trim() : "npm gave no reason";
-  return `npm ci failed (${reason}): run \`npm ci\` to see all of it.`;
+  const texts = output.split("\n").filter((line) => /^npm (error|ERR!)/.test(line));
+  const reasons = texts.map((line) => line.replace(/^npm (error|ERR!)\s*/, "").trim());
+  const reason = reasons.find((text) => text !== "" && !/^(code|errno|syscall) /.test(text)) || "npm gave no reason";
+  return `npm ci failed (${reason.replace(/\.$/, "")}): run \`npm ci\` to see all of it.`;
 }
 
 function npmCi(root) {
