@@ -1,0 +1,25 @@
+// The official Node SDK (npm install openai): lists the models, streams an answer, and catches a typed error.
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: `${process.env.SLUICE_URL}/v1`, apiKey: process.env.SLUICE_API_KEY });
+
+for await (const { id } of client.models.list()) console.log(`model: ${id}`);
+
+const stream = await client.chat.completions.create({
+  model: process.env.SLUICE_MODEL ?? "smollm2-135m-instruct",
+  messages: [{ role: "user", content: "What is the capital of France?" }],
+  temperature: 0,
+  stream: true,
+  stream_options: { include_usage: true },
+});
+for await (const { choices, usage } of stream) {
+  process.stdout.write(choices[0]?.delta.content ?? "");
+  if (usage) console.log(`\n${usage.prompt_tokens} tokens in, ${usage.completion_tokens} out`);
+}
+
+try {
+  await client.chat.completions.create({ model: "no-such-model", messages: [{ role: "user", content: "Hello" }] });
+} catch (error) {
+  if (!(error instanceof OpenAI.NotFoundError)) throw error;
+  console.log(`${error.status} ${error.code}, request ${error.requestID}`);
+}
