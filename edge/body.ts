@@ -4,6 +4,11 @@ import { ApiError } from "./errors.ts";
 
 /** Deeper documents are refused: what walks them later may recurse. */
 const DEPTH_MAX = 200;
+/**
+ * Of a body over the limit so many times the limit is read and dropped before the refusal: a connection that is closed
+ * on a client in mid-upload is reset, and the client then never sees why (RFC 9112, section 9.6).
+ */
+const DISCARD_FACTOR_MAX = 4;
 
 /** Refuses a body whose stated length is over the limit before anything of it is read. */
 export const bodyLimit: EdgeMiddleware = async function bodyLimit(c, next) {
@@ -55,12 +60,13 @@ async function readBytes(body: ReadableStream<Uint8Array> | null, bytesMax: numb
     const { done, value } = await reader.read();
     if (done) break;
     length += value.byteLength;
-    if (length > bytesMax) {
+    if (length <= bytesMax) pieces.push(value);
+    else if (length > bytesMax * DISCARD_FACTOR_MAX) {
       reader.cancel().catch(() => undefined);
-      throw tooLarge(bytesMax);
+      break;
     }
-    pieces.push(value);
   }
+  if (length > bytesMax) throw tooLarge(bytesMax);
   const [only] = pieces;
   return pieces.length === 1 && only !== undefined ? only : joined(pieces, length);
 }
