@@ -3,10 +3,11 @@ import OpenAI from "openai";
 
 const client = new OpenAI({ baseURL: `${process.env.SLUICE_URL}/v1`, apiKey: process.env.SLUICE_API_KEY });
 
-for await (const { id } of client.models.list()) console.log(`model: ${id}`);
+const { data: models } = await client.models.list();
+for (const { id, created } of models) console.log(`${id}, served since ${new Date(created * 1000).toISOString()}`);
 
 const stream = await client.chat.completions.create({
-  model: process.env.SLUICE_MODEL ?? "smollm2-135m-instruct",
+  model: models[0].id,
   messages: [{ role: "user", content: "What is the capital of France?" }],
   temperature: 0,
   stream: true,

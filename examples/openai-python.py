@@ -6,11 +6,12 @@ from openai import NotFoundError, OpenAI
 
 client = OpenAI(base_url=os.environ["SLUICE_URL"] + "/v1", api_key=os.environ["SLUICE_API_KEY"])
 
-for model in client.models.list():
-    print(f"model: {model.id}")
+models = client.models.list().data
+for model in models:
+    print(f"{model.id}, owned by {model.owned_by}")
 
 stream = client.chat.completions.create(
-    model=os.environ.get("SLUICE_MODEL", "smollm2-135m-instruct"),
+    model=models[0].id,
     messages=[{"role": "user", "content": "What is the capital of France?"}],
     temperature=0,
     stream=True,
