@@ -24,7 +24,7 @@ import { Code, codeName, NodeError } from "./node-error.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
 import type { NodeModels } from "./node-models.ts";
 import { outputLimit, requireSupported, requireTokenIds } from "./request-checks.ts";
-import type { Runtime, RuntimeRequest } from "./runtime.ts";
+import type { PreparedPrompt, Runtime, RuntimeRequest } from "./runtime.ts";
 import { streamIntervalMs, type ValidRequest, validateGenerate } from "./validate.ts";
 
 /** What a generation needs of the node. */
@@ -149,12 +149,11 @@ class Generation {
   }
 
   async #admitAndRun(request: ValidRequest, model: Model): Promise<void> {
-    const { models, runtime, clock } = this.#deps;
+    const { models, clock } = this.#deps;
     const reservation = models.admission(model).reserve();
     let permit: Permit | undefined;
     try {
-      const preparing = runtime.prepare(model.id, request.prompt, this.#signal);
-      const prepared = await unlessAborted(preparing, this.#signal);
+      const prepared = await this.#prepare(request, model);
       this.#running.promptTokens = prepared.promptTokens;
       requireTokenIds(request, prepared.vocabularySize);
       const maxTokens = outputLimit(request, model, prepared.promptTokens);
@@ -173,6 +172,20 @@ class Generation {
     } finally {
       reservation.leave();
       permit?.release();
+    }
+  }
+
+  /** A killed engine takes a while to be seen dead: a request that meets it then is held as those that come after. */
+  async #prepare({ prompt }: ValidRequest, model: Model): Promise<PreparedPrompt> {
+    const { models, runtime } = this.#deps;
+    const prepare = (): Promise<PreparedPrompt> =>
+      unlessAborted(runtime.prepare(model.id, prompt, this.#signal), this.#signal);
+    try {
+      return await prepare();
+    } catch (thrown) {
+      if (!(thrown instanceof NodeError) || thrown.code !== Code.UNAVAILABLE) throw thrown;
+      await models.restarted(model, this.#signal);
+      return await prepare();
     }
   }
 

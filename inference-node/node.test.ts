@@ -1,6 +1,6 @@
 // A node's life: it serves when its model does, and goes down without cutting what it can finish.
-import { afterEach, describe, expect, it } from "vitest";
-import { Code } from "./node-error.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Code, NodeError } from "./node-error.ts";
 import { healthOf } from "./testing/health.ts";
 import { casesOf, type StreamResult, scripted, textOf } from "./testing/test-client.ts";
 import { eventually, startTestNode, type TestNode, type TestNodeOptions } from "./testing/test-node.ts";
@@ -57,6 +57,27 @@ describe("readiness", () => {
     await eventually(async () => (await healthOf(node.node.grpcAddress)) === "NOT_SERVING");
     await node.runtime.start();
     expect(textOf(await held)).toBe("I can wait");
+  });
+
+  it("holds a request too whose engine dies over its tokenisation", async () => {
+    const node = await start({ restartHoldMs: 5_000 });
+    const prepare = vi.spyOn(node.runtime, "prepare").mockImplementationOnce(async () => {
+      await node.runtime.close();
+      throw new NodeError(Code.UNAVAILABLE, "The engine died.");
+    });
+    const held = node.clients.web.generate(scripted("I can wait"));
+    await eventually(async () => (await healthOf(node.node.grpcAddress)) === "NOT_SERVING");
+    await node.runtime.start();
+    expect(textOf(await held)).toBe("I can wait");
+    expect(prepare).toHaveBeenCalledTimes(2);
+  });
+
+  it("gives up on a request whose engine dies over it again", async () => {
+    const node = await start({ restartHoldMs: 5_000 });
+    const down = new NodeError(Code.UNAVAILABLE, "The engine died.");
+    const prepare = vi.spyOn(node.runtime, "prepare").mockRejectedValue(down);
+    expect((await node.clients.native.generate(scripted("Hi"))).failure).toMatchObject({ code: Code.UNAVAILABLE });
+    expect(prepare).toHaveBeenCalledTimes(2);
   });
 
   it("lets admitted requests wait for an engine that restarts", async () => {

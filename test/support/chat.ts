@@ -54,9 +54,11 @@ export function contentOf(text: string): string {
     .join("");
 }
 
+const DELTA = /"delta":\{"content":"/g;
+
 /** Waits until the stream has brought so many deltas with text. */
 export async function untilDeltas(stream: Exchange, count: number): Promise<void> {
-  const seen = (): boolean => (stream.text().match(/"delta":\{"content":"./g)?.length ?? 0) >= count;
+  const seen = (): boolean => (stream.text().match(DELTA)?.length ?? 0) >= count;
   await until(`${count} deltas of the stream`, seen);
 }
 

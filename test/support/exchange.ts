@@ -9,6 +9,8 @@ export interface Ask {
   headers?: Record<string, string | string[]>;
   /** An object is sent as JSON; a list of bytes piece by piece, without a content length. */
   body?: object | string | Buffer | Buffer[];
+  /** Does not read the answer's body before this resolves. */
+  readAfter?: Promise<unknown>;
 }
 
 export interface Head {
@@ -58,6 +60,7 @@ export function exchange(url: string, ask: Ask = {}): Exchange {
   });
   const head = response.then(({ statusCode = 0, headers: received }) => ({ status: statusCode, headers: received }));
   const answer = response.then(async (incoming) => {
+    await ask.readAfter;
     for await (const piece of incoming as AsyncIterable<Buffer>) {
       bytes.push(piece);
       pieces.push({ atMs: performance.now() - sentAt, text: piece.toString("utf8") });

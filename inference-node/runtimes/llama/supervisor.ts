@@ -103,6 +103,12 @@ export class Supervisor {
         first?.resolve();
       } else this.#receive(message);
     });
+    // The channel goes a little before the process does: from here on nothing more can be asked of it.
+    child.once("disconnect", () => {
+      if (this.#child !== child) return;
+      this.#setState("down", undefined);
+      child.kill("SIGKILL");
+    });
     child.on("error", (error) => this.#options.log({ level: "error", event: "runtime.error", message: error.message }));
     child.once("exit", (code, signal) => {
       if (loadFailure !== undefined) first?.reject(new Error(loadFailure));
