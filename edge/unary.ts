@@ -15,6 +15,16 @@ const SPACE_EVERY_MS = 1000;
 const SPACE = new TextEncoder().encode(" ");
 
 const JSON_HEADERS = { "content-type": "application/json" };
+/**
+ * A compressor or a buffer on the way would hold the spaces back: no life would be seen, and no hang-up noticed.
+ * Cloudflare heeds no-transform; `wrangler dev` compresses whatever names no encoding of its own.
+ */
+const LATE_HEADERS = {
+  ...JSON_HEADERS,
+  "cache-control": "no-transform",
+  "content-encoding": "identity",
+  "x-accel-buffering": "no",
+};
 
 export interface UnaryOptions {
   clock: Clock;
@@ -85,7 +95,7 @@ function respondLate(
   clientSignal.addEventListener("abort", hangUp, { once: true });
   space();
   void finish(sink, folded, writer, end);
-  return new Response(readable, { headers: JSON_HEADERS });
+  return new Response(readable, { headers: LATE_HEADERS });
 }
 
 async function finish(

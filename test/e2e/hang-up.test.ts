@@ -87,7 +87,7 @@ describe("the client of a stream that hangs up", () => {
 
 describe("the client of a whole answer that hangs up", () => {
   test("while tokens are made ends it on the node", async () => {
-    const answer = chat(stack, { messages: scripted(ENDLESS) });
+    const answer = chat(stack, { messages: scripted(ENDLESS) }, { headers: { "accept-encoding": "gzip, br" } });
     await answer.head;
     const { end } = await hangUp(answer);
     expect(end).toMatchObject({ code: "CANCELLED", completion_tokens: expect.toSatisfy((n: number) => n < 200) });
@@ -116,8 +116,8 @@ test("twenty clients that hang up at once free everything", async () => {
 
 test("a client that stops reading for a while loses neither its slot nor a word", async () => {
   const readAfter = sleep(1_500);
-  const script = { text: "word ".repeat(4_000), chunks: 2_000 };
-  const stream = chat(stack, { messages: scripted(script), stream: true }, { readAfter });
+  const script = { text: "word ".repeat(4_000), chunks: 4_000 };
+  const stream = chat(stack, { messages: scripted(script), stream: true, max_tokens: 10_000 }, { readAfter });
   await readAfter;
   const { text } = await stream.answer;
   expect(contentOf(text)).toBe(script.text);
