@@ -61,6 +61,14 @@ test("node_modules that is a link is refused: an install would empty the folder 
   expect(clone.npmCalls()).toEqual([]);
 });
 
+test("below Node 22.12, where none comes along, the version found and the one needed are said", async () => {
+  const pretend = 'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } })';
+  const options = `--import=data:text/javascript,${encodeURIComponent(pretend)}`;
+  const { code, stdout, stderr } = await clone.start([], { NODE_OPTIONS: options }).outcome;
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr.trimEnd().split("\n").at(-1)).toMatch(/^sluice: Node 20\.20\.2 is too old: .* 22\.12 or newer\..*\.$/);
+});
+
 test("an unknown command of the launcher is named", async () => {
   const child = spawn(process.execPath, [join(clone.root, "cli", "bootstrap.mjs"), "strat"], { stdio: "pipe" });
   let stderr = "";

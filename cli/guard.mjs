@@ -81,7 +81,7 @@ export async function run(entry, args) {
   if (!node) {
     fail(
       `Node ${process.versions.node} is too old: Sluice needs Node ${NEEDED.join(".")} or newer. ` +
-        "On Linux x64 `npm ci` brings one along; elsewhere install Node 24 from nodejs.org and run the command again.",
+        "On Linux x64 `npm ci` brings one along; elsewhere install Node 24 and run the command again.",
     );
   }
   const path = join(root, entry);

@@ -6,7 +6,7 @@ import type { LogFile } from "./log-file.ts";
 import { appliedMigrations, backUp, knownMigrations, pendingMigrations } from "./migrations.ts";
 import { pullSpec, readPullLine } from "./model-pull.ts";
 import type { StackInput } from "./stack.ts";
-import { StartError } from "./start-error.ts";
+import { reasonIn, StartError } from "./start-error.ts";
 import { describeExit } from "./supervisor.ts";
 
 /** Fetches the model unless it is there. Rejects with StartError. */
@@ -36,11 +36,13 @@ export async function migrate(input: StackInput, launcher: Launcher, log: LogFil
   const pending = pendingMigrations(known, appliedMigrations(paths), paths.dir);
   if (pending.length === 0) return;
   const backup = backUp(paths, new Date(now()));
-  report.progress(`database: ${pending.length} migrations`);
+  const what = `database: ${pending.length} ${pending.length === 1 ? "migration" : "migrations"}`;
+  report.progress(what);
   const exit = await launcher.run({ spec: migrateSpec(input), log, name: "migrate" });
   if (exit.code !== 0) {
     const rescue = backup === undefined ? "" : `, the state before lies in ${backup}`;
-    throw new StartError(`The database cannot be migrated (${describeExit(exit)}): see ${log.path}${rescue}.`);
+    const reason = reasonIn(log.tail()) ?? describeExit(exit);
+    throw new StartError(`The database cannot be migrated (${reason}): see ${log.path}${rescue}.`);
   }
-  report.done(`database: ${pending.length} migrations applied${backup === undefined ? "" : `, backup in ${backup}`}`);
+  report.done(`${what} applied${backup === undefined ? "" : `, backup in ${backup}`}`);
 }

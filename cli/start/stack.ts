@@ -12,7 +12,7 @@ import { freePort, HOST } from "./port.ts";
 import { migrate, pullModel } from "./prepare.ts";
 import type { Report } from "./report.ts";
 import type { Service } from "./service.ts";
-import { StartError } from "./start-error.ts";
+import { reasonIn, StartError } from "./start-error.ts";
 import { type DevFile, removeDevFile, type Secrets, type StatePaths, saveDevFile, saveSecrets } from "./state.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -186,7 +186,10 @@ export class Stack {
     if (supervisor.service !== undefined) return;
     if (supervisor === this.#node && this.#facts.fatal !== undefined) throw new StartError(this.#facts.fatal);
     for (const line of log.tail()) this.#input.report.line(`  | ${line}`);
-    throw new StartError(`${name} ended before it was ready: see ${log.path}.`);
+    const reason = reasonIn(log.tail());
+    throw new StartError(
+      `${name} ended before it was ready${reason === undefined ? "" : `, since ${reason}`}: see ${log.path}.`,
+    );
   }
 
   async #apiKey(url: string): Promise<string> {
@@ -206,7 +209,7 @@ export class Stack {
       this.#input.report.line("The edge no longer answers; ending it.");
       this.#edge.kill();
     };
-    const timing = { intervalMs: 2_000, timeoutMs: PROBE_TIMEOUT_MS, failuresMax: 3 };
+    const timing = { intervalMs: 5_000, timeoutMs: PROBE_TIMEOUT_MS, failuresMax: 3 };
     return watchHealth({ probe, onUnanswered, ...timing }, this.#stopping.signal);
   }
 

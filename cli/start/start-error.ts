@@ -15,6 +15,14 @@ const REASONS: Record<string, string> = {
   EEXIST: "a file lies where a folder must be",
 };
 
+/** Why a program says that it cannot write; undefined when its last lines tell of nothing of that kind. */
+export function reasonIn(lines: string[]): string | undefined {
+  const text = lines.join("\n");
+  if (/ENOSPC|SQLITE_FULL|no space left/i.test(text)) return REASONS.ENOSPC;
+  if (/EROFS|read-only file system/i.test(text)) return REASONS.EROFS;
+  return undefined;
+}
+
 /** The sentence for any failure; for the file system's errors it names the path and the way out. */
 export function sentenceOf(error: unknown): string {
   if (error instanceof StartError) return error.message;

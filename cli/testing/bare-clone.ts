@@ -69,12 +69,12 @@ export class BareClone {
     return existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : [];
   }
 
-  /** Runs `npm start -- args` as npm would. */
-  start(args: string[] = []): { child: ChildProcess; outcome: Promise<Outcome> } {
+  /** Runs `npm start -- args` as npm would, with `env` added to its environment. */
+  start(args: string[] = [], env: Record<string, string> = {}): { child: ChildProcess; outcome: Promise<Outcome> } {
     const npm = { npm_execpath: join(this.root, "npm", "npm-cli.js") };
     const child = spawn(process.execPath, [join(this.root, "cli", "bootstrap.mjs"), "start", ...args], {
       cwd: this.root,
-      env: { ...npm, PATH: "/usr/bin:/bin" },
+      env: { ...npm, PATH: "/usr/bin:/bin", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const text = { stdout: "", stderr: "" };

@@ -83,7 +83,7 @@ describe("a second start on the same state", () => {
     stack = await startStack({ runtime: "scripted", stateDir });
     expect([stack.apiKey, stack.adminKey]).toEqual([apiKey, adminKey]);
     expect((await models(stack.url, apiKey)).status).toBe(200);
-    expect(stack.output()).not.toContain("migrations applied");
+    expect(stack.output()).not.toMatch(/migrations? applied/);
   });
 
   test("replaces an API key that was revoked", async () => {

@@ -88,6 +88,11 @@ function cleanEnvironment(extra: Record<string, string>): Record<string, string 
   return { ...Object.fromEntries(own), ...extra };
 }
 
+/** The flags by which an older Node runs TypeScript, without those that vitest gives to its workers. */
+function nodeFlags(): string[] {
+  return process.execArgv.filter((flag) => /^--(experimental-(strip-types|sqlite)$|disable-warning=)/.test(flag));
+}
+
 export interface Launched {
   child: ChildProcess;
   output: () => string;
@@ -96,7 +101,7 @@ export interface Launched {
 
 /** Starts `npm start`'s program with these arguments and collects what it prints, without waiting for anything. */
 export function launch(args: string[], env: Record<string, string> = {}): Launched {
-  const child = spawn(process.execPath, [...process.execArgv, join(root, "cli", "start", "main.ts"), ...args], {
+  const child = spawn(process.execPath, [...nodeFlags(), join(root, "cli", "start", "main.ts"), ...args], {
     cwd: root,
     env: cleanEnvironment(env),
     // The channel ends with this process: a test run that is killed leaves no stack behind.
