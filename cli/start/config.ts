@@ -5,6 +5,8 @@ export interface StartEnvironment {
   port: string | undefined;
   runtime: string | undefined;
   model: string | undefined;
+  /** The folder where the command was typed; npm itself runs in the checkout. */
+  typedIn: string | undefined;
   /** Options that npm took for its own because the `--` was forgotten, such as `npm start --port 1`. */
   swallowed: string[];
   /** Whether npm runs this process, so that its death must end it. */
@@ -26,6 +28,7 @@ export function readEnvironment(env: Record<string, string | undefined> = proces
     port: env.PORT || undefined,
     runtime: env.SLUICE_RUNTIME || undefined,
     model: env.SLUICE_MODEL || undefined,
+    typedIn: env.INIT_CWD || undefined,
     swallowed: underNpm ? OPTIONS.filter((name) => env[`npm_config_${name}`] !== undefined) : [],
     underNpm,
     inherited,

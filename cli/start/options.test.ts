@@ -1,4 +1,7 @@
 // Flags win over the environment, the environment over defaults.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readEnvironment } from "./config.ts";
 import { parseOptions } from "./options.ts";
@@ -17,7 +20,7 @@ test("without any option it starts the llama runtime on port 8787 with its state
 
 test("takes every option from its flag", () => {
   const args = ["--port=0", "--runtime", "openai", "--model", "hf:a/b/c.gguf", "--state", "elsewhere", "--verbose"];
-  expect(parseOptions(args, bare, "/checkout")).toEqual({
+  expect(parseOptions(args, readEnvironment({ INIT_CWD: "/checkout" }), "/checkout")).toEqual({
     port: 0,
     runtime: "openai",
     model: "hf:a/b/c.gguf",
@@ -46,4 +49,18 @@ test("asks for help win over every mistake beside them but an unknown option", (
 test("children inherit the environment without what would make the local edge another one", () => {
   const { inherited } = readEnvironment({ CLOUDFLARE_ENV: "production", HTTPS_PROXY: "http://proxy", PATH: "/bin" });
   expect(inherited).toEqual({ HTTPS_PROXY: "http://proxy", PATH: "/bin" });
+});
+
+test("relative paths are meant from where the command was typed", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-options-"));
+  try {
+    writeFileSync(join(folder, "m.gguf"), "");
+    const env = readEnvironment({ INIT_CWD: folder });
+    const from = (model: string) => parseOptions(["--state", "s", "--model", model], env, "/checkout");
+    expect(from("./m.gguf")).toMatchObject({ model: join(folder, "m.gguf"), stateDir: join(folder, "s") });
+    for (const model of ["absent.gguf", "hf:a/b/m.gguf", "/elsewhere/m.gguf", "an-id"])
+      expect(from(model)?.model).toBe(model);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

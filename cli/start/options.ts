@@ -1,5 +1,6 @@
 // The options of `npm start`, from flags first and the environment second.
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { StartEnvironment } from "./config.ts";
 import { StartError } from "./start-error.ts";
@@ -65,9 +66,16 @@ function parseRuntime(text: string, source: string): RuntimeName {
   throw new StartError(`${source} must be one of ${RUNTIMES.join(", ")}, not "${text}".`);
 }
 
+/** A model file is meant from where the command was typed; the node, which gets the name, runs in the checkout. */
+function absoluteModel(model: string | undefined, from: string): string | undefined {
+  if (model === undefined || !model.endsWith(".gguf")) return model;
+  const path = resolve(from, model);
+  return existsSync(path) ? path : model;
+}
+
 /**
- * Reads flags and environment; undefined when help was asked for. Relative folders are taken from `root`.
- * Throws StartError.
+ * Reads flags and environment; undefined when help was asked for. Relative paths are taken from where the command was
+ * typed, and the state is by default in `root`, the checkout. Throws StartError.
  */
 export function parseOptions(args: string[], env: StartEnvironment, root: string): StartOptions | undefined {
   const flags = parseFlags(args);
@@ -80,13 +88,14 @@ export function parseOptions(args: string[], env: StartEnvironment, root: string
   }
   const port = flags.port ?? env.port ?? "8787";
   const runtime = flags.runtime ?? env.runtime ?? "llama";
-  const model = flags.model ?? env.model;
+  const typedIn = env.typedIn ?? process.cwd();
+  const model = absoluteModel(flags.model ?? env.model, typedIn);
   if (flags.model === "" || flags.state === "") throw new StartError("--model and --state need a value.");
   const options: StartOptions = {
     port: parsePort(port, flags.port === undefined ? "PORT" : "--port"),
     runtime: parseRuntime(runtime, flags.runtime === undefined ? "SLUICE_RUNTIME" : "--runtime"),
     model,
-    stateDir: resolve(root, flags.state ?? ".sluice"),
+    stateDir: flags.state === undefined ? join(root, ".sluice") : resolve(typedIn, flags.state),
     verbose: flags.verbose === true,
   };
   if (flags.model !== undefined && options.runtime === "scripted") {
