@@ -6,7 +6,7 @@ export interface StartEnvironment {
   runtime: string | undefined;
   model: string | undefined;
   /** The folder where the command was typed; npm itself runs in the checkout. */
-  typedIn: string | undefined;
+  typedIn?: string | undefined;
   /** Options that npm took for its own because the `--` was forgotten, such as `npm start --port 1`. */
   swallowed: string[];
   /** Whether npm runs this process, so that its death must end it. */
