@@ -1,8 +1,7 @@
-// Starts the edge: wrangler's local server, quiet, offline and with its secrets in a file that only we read.
+// How the edge is migrated and served locally: quiet, offline, with its secrets in a file that only we read.
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { HOST } from "./port.ts";
 import type { ServiceSpec } from "./service.ts";
 import { keyHash, type Secrets, type StatePaths, writeAtomically } from "./state.ts";
 
@@ -17,52 +16,61 @@ function wranglerProgram(): string {
   return fileURLToPath(new URL("wrangler-dist/cli.js", import.meta.resolve("wrangler/package.json")));
 }
 
-function wranglerSpec(args: string[], { root, paths, inherited }: EdgeSpecInput): ServiceSpec {
+function environment({ paths, inherited }: EdgeSpecInput): Record<string, string | undefined> {
   return {
-    command: process.execPath,
-    args: ["--no-warnings", wranglerProgram(), ...args, "--local", "--persist-to", paths.database],
-    cwd: root,
-    env: {
-      ...inherited,
-      // No prompts, no news, no measurements sent, nothing fetched: a start works offline and leaves no trace elsewhere.
-      CI: "1",
-      WRANGLER_SEND_METRICS: "false",
-      WRANGLER_SEND_ERROR_REPORTS: "false",
-      WRANGLER_HIDE_BANNER: "true",
-      WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
-      WRANGLER_WRITE_LOGS: "false",
-      WRANGLER_CACHE_DIR: join(paths.wrangler, "cache"),
-      WRANGLER_REGISTRY_PATH: join(paths.wrangler, "registry"),
-      CLOUDFLARE_CF_FETCH_ENABLED: "false",
-      // wrangler's own pages under /cdn-cgi would show the database to whoever reaches the port.
-      X_LOCAL_EXPLORER: "false",
-      X_LOCAL_OBSERVABILITY: "false",
-    },
+    ...inherited,
+    // No prompts, no news, no measurements sent, nothing fetched: a start works offline and leaves no trace elsewhere.
+    CI: "1",
+    WRANGLER_SEND_METRICS: "false",
+    WRANGLER_SEND_ERROR_REPORTS: "false",
+    WRANGLER_HIDE_BANNER: "true",
+    WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
+    WRANGLER_WRITE_LOGS: "false",
+    WRANGLER_CACHE_DIR: join(paths.wrangler, "cache"),
+    WRANGLER_REGISTRY_PATH: join(paths.wrangler, "registry"),
+    CLOUDFLARE_CF_FETCH_ENABLED: "false",
+    // wrangler's own pages under /cdn-cgi would show the database to whoever reaches the port.
+    X_LOCAL_EXPLORER: "false",
+    X_LOCAL_OBSERVABILITY: "false",
+    // A young generation of megabytes lets requests pile up as garbage: half again as much memory, and no faster
+    // (docs/decisions/2026-11-25-local-edge-server.md).
+    MINIFLARE_WORKERD_V8_FLAGS: "--max-semi-space-size=1 --heap-growing-percent=20",
   };
 }
 
 /** The command that applies the pending migrations to the local database. */
 export function migrateSpec(input: EdgeSpecInput): ServiceSpec {
-  return wranglerSpec(["d1", "migrations", "apply", "DB"], input);
+  const args = ["d1", "migrations", "apply", "DB", "--local", "--persist-to", input.paths.database];
+  return {
+    command: process.execPath,
+    args: ["--no-warnings", wranglerProgram(), ...args],
+    cwd: input.root,
+    env: environment(input),
+  };
 }
 
-/** The command that serves the edge on `port`. */
+/** The command that bundles the edge and serves it on `port`. */
 export function edgeSpec(input: EdgeSpecInput, port: number): ServiceSpec {
-  const args = [
-    "dev",
-    "--ip",
-    HOST,
-    "--port",
-    String(port),
-    "--inspector-port",
-    "0",
-    "--env-file",
-    input.paths.edgeEnv,
-  ];
-  return wranglerSpec([...args, "--show-interactive-dev-session=false"], input);
+  const { root, paths } = input;
+  const program = fileURLToPath(new URL("edge-server.ts", import.meta.url));
+  const options = {
+    wrangler: wranglerProgram(),
+    config: join(root, "wrangler.toml"),
+    out: join(paths.wrangler, "bundle"),
+    persist: paths.database,
+    "env-file": paths.edgeEnv,
+    port: String(port),
+  };
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+  return {
+    command: process.execPath,
+    args: [...process.execArgv, program, ...args],
+    cwd: root,
+    env: environment(input),
+  };
 }
 
-/** Whether wrangler says that its workerd died: it then starts another, behind which requests hang. */
+/** Whether the local server says that its workerd died: it then starts another, behind which requests hang. */
 export function isRuntimeCrash(line: string): boolean {
   return line.includes("The Workers runtime crashed");
 }
@@ -75,6 +83,6 @@ export function writeEdgeEnv(paths: StatePaths, secrets: Secrets, nodeUrl: strin
     SLUICE_KEY_PEPPER: secrets.keyPepper,
     SLUICE_ADMIN_KEY_HASH: keyHash(secrets.keyPepper, secrets.adminKey),
   };
-  const lines = Object.entries(values).map(([name, value]) => `${name}="${value}"`);
+  const lines = Object.entries(values).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   writeAtomically(paths.edgeEnv, `${lines.join("\n")}\n`);
 }
