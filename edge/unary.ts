@@ -17,7 +17,7 @@ const SPACE = new TextEncoder().encode(" ");
 const JSON_HEADERS = { "content-type": "application/json" };
 /**
  * A compressor or a buffer on the way would hold the spaces back: no life would be seen, and no hang-up noticed.
- * Cloudflare heeds no-transform; `wrangler dev` compresses whatever names no encoding of its own.
+ * Cloudflare heeds no-transform; local workerd compresses whatever names no encoding of its own.
  */
 const LATE_HEADERS = {
   ...JSON_HEADERS,

@@ -7,7 +7,7 @@ export type PriorityClass = (typeof priorities)[number];
 /** A request in the line. */
 export interface Waiter {
   readonly priority: PriorityClass;
-  /** Who pays; share between tenants is decided by it. */
+  /** Who pays. The order does not heed it yet. */
   readonly tenant: string;
   /** Prompt tokens. */
   readonly tokens: number;

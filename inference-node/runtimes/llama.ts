@@ -1,5 +1,6 @@
 // The native runtime: llama.cpp in a supervised child process, behind the seam.
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
@@ -83,7 +84,8 @@ class LlamaRuntime implements Runtime {
       load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate },
       clock: options.clock,
       log: options.log,
-      childEnv: options.childEnv ?? {},
+      // Sampling runs on the thread pool, a sequence a task: its default of 4 threads would hold back a large machine.
+      childEnv: { ...options.childEnv, UV_THREADPOOL_SIZE: String(Math.max(4, availableParallelism())) },
       onState: (state, model) => this.#changeState(state, model),
       onEvents: (events) => {
         for (const event of events) this.#queues.get(event.key)?.push(event);

@@ -1,5 +1,5 @@
 // The few native objects of node-llama-cpp that the step loop drives. They are internal to that package, hence its exact
-// pin; engine.contract.test.ts holds every one of them.
+// pin; test/model/addon.contract.test.ts holds every one of them.
 import type { Llama, LlamaContext, LlamaModel } from "node-llama-cpp";
 
 /** A context's batch interface (node-llama-cpp 3.21.1, llama/addon/AddonContext.cpp). */
