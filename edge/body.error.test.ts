@@ -102,11 +102,18 @@ describe("a body over the limit", () => {
     expect(taken()).toBe(LIMIT * 3);
   });
 
-  test("is not read at all without a valid key", async () => {
+  test("is read no further than four times the limit without a valid key, and dropped", async () => {
     const { body, taken } = endless();
     const response = await edge.fetch("/v1/chat/completions", { method: "POST", body });
     expect(response.status).toBe(401);
-    expect(taken()).toBeLessThanOrEqual(32 * 1024);
+    expect(taken()).toBeLessThan(LIMIT * 5);
+  });
+
+  test("is taken off the wire before a refusal that does not look at it", async () => {
+    const { body, taken } = endless(LIMIT);
+    const response = await edge.fetch("/v1/chat/completions", { method: "POST", body });
+    expect(response.status).toBe(401);
+    expect(taken()).toBe(LIMIT);
   });
 
   test("is refused on the admin routes too", async () => {

@@ -10,7 +10,10 @@ const DEPTH_MAX = 200;
  */
 const DISCARD_FACTOR_MAX = 4;
 
-/** Refuses a body whose stated length is over the limit before anything of it is read. */
+/** A refused client that sends more slowly than this may miss the answer. */
+const DISCARD_MS_MAX = 2000;
+
+/** Refuses a body whose stated length is over the limit before anything of it is kept. */
 export const bodyLimit: EdgeMiddleware = async function bodyLimit(c, next) {
   const stated = c.req.header("content-length");
   if (stated !== undefined) {
@@ -35,6 +38,27 @@ export async function readJsonObject(c: EdgeContext): Promise<Record<string, unk
     throw new ApiError("invalid_request", "The request body must be a JSON object.");
   }
   return value as Record<string, unknown>;
+}
+
+/** Takes a body that nobody read off the wire, within bounds, so that a refused client that still sends hears why. */
+export async function discardBody(c: EdgeContext): Promise<void> {
+  const { body, bodyUsed } = c.req.raw;
+  if (body === null || bodyUsed || body.locked) return;
+  const { clock, bodyBytesMax } = c.var.services();
+  const reader = body.getReader();
+  const stop = (): void => void reader.cancel().catch(() => undefined);
+  const cancelTimer = clock.after(DISCARD_MS_MAX, stop);
+  try {
+    let length = 0;
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      length += read.value.byteLength;
+      if (length > bodyBytesMax * DISCARD_FACTOR_MAX) return stop();
+    }
+  } catch {
+    // The client went away, or the time is over.
+  } finally {
+    cancelTimer();
+  }
 }
 
 function checkMediaType(type: string | undefined, encoding: string | undefined): void {

@@ -1,18 +1,21 @@
 // Turns whatever was thrown into a response in OpenAI's shape, with the headers that say whether to try again.
 import { HTTPException } from "hono/http-exception";
+import { discardBody } from "./body.ts";
 import type { EdgeContext } from "./context.ts";
 import { ApiError, ERRORS, type ErrorCode } from "./errors.ts";
 import { openAiErrorBody } from "./wire/openai-error.ts";
 
 /** Hono's one catcher. */
-export function onError(thrown: unknown, c: EdgeContext): Response {
+export async function onError(thrown: unknown, c: EdgeContext): Promise<Response> {
   const error = thrown instanceof HTTPException ? apiErrorOfHttp(thrown) : ApiError.from(thrown);
   c.var.access.fail(error);
+  // A worker without its bindings still has to answer.
+  await discardBody(c).catch(() => undefined);
   return Response.json(openAiErrorBody(error), { status: ERRORS[error.code].status, headers: headersOf(error, c) });
 }
 
 /** For paths that don't exist. */
-export function notFound(c: EdgeContext): Response {
+export function notFound(c: EdgeContext): Promise<Response> {
   return onError(new ApiError("not_found", `There is no ${c.req.method} ${c.req.path} here.`), c);
 }
 
