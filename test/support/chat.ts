@@ -63,7 +63,7 @@ export async function untilDeltas(stream: Exchange, count: number): Promise<void
 }
 
 /** Requests that hold a slot and that wait for one, by the node's own metrics. */
-export async function slots(stack: Stack): Promise<{ running: number; waiting: number }> {
+async function slots(stack: Stack): Promise<{ running: number; waiting: number }> {
   const headers = { authorization: `Bearer ${stack.nodeSecret}` };
   const text = await (await fetch(`${stack.nodeWeb}/metrics`, { headers })).text();
   const gauge = (name: string): number => Number(new RegExp(`^${name}\\{[^}]*\\} (\\d+)$`, "m").exec(text)?.[1]);
