@@ -1,5 +1,6 @@
 // Reads the node's configuration from the environment, once; a wrong value is one clear sentence.
 import { hostname } from "node:os";
+import { join } from "node:path";
 import type { LogLevel } from "./log.ts";
 
 /** A mistake in the configuration; the message is a sentence for the operator. */
@@ -120,5 +121,8 @@ function childEnvironment(env: Environment): Record<string, string> {
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && childVariables.test(name)) kept[name] = value;
   }
+  const cache = env.XDG_CACHE_HOME || (env.HOME && join(env.HOME, ".cache"));
+  // Compiled code of the engine's package: a third of a second less until a restarted child answers.
+  if (cache) kept.NODE_COMPILE_CACHE = join(cache, "sluice", "compile-cache");
   return kept;
 }

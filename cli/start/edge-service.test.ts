@@ -54,6 +54,8 @@ test("the file of secrets is closed to others and holds the admin key's hash, ne
 });
 
 test("the local server's word for a dead workerd is understood", () => {
-  expect(isRuntimeCrash("[warn] The Workers runtime crashed unexpectedly and is being restarted (crash #1)")).toBe(true);
+  expect(isRuntimeCrash("[warn] The Workers runtime crashed unexpectedly and is being restarted (crash #1)")).toBe(
+    true,
+  );
   expect(isRuntimeCrash('{"event":"request","path":"/x"}')).toBe(false);
 });

@@ -52,8 +52,8 @@ describe("planCapacity", () => {
 });
 
 describe("defaultKvBytes", () => {
-  it("is an eighth of the machine, and at most 1.6 GB", () => {
-    expect(defaultKvBytes(8e9)).toBe(1e9);
-    expect(defaultKvBytes(64e9)).toBe(1.6e9);
+  it("is an eighth of the machine, and at most 0.8 GB", () => {
+    expect(defaultKvBytes(4e9)).toBe(0.5e9);
+    expect(defaultKvBytes(64e9)).toBe(0.8e9);
   });
 });

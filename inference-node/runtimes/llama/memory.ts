@@ -49,9 +49,12 @@ export function planCapacity(limits: CapacityLimits): Capacity {
   return { sequences, contextLength, kvBytes };
 }
 
-/** Memory for keys and values when the operator names none: an eighth of the machine's, at most 1.6 GB on a CPU. */
+/**
+ * Memory for keys and values when the operator names none: an eighth of the machine's, at most 0.8 GB on a CPU. The engine
+ * writes all of it when it starts, a second for each 1.6 GB, and a restart must take less than two.
+ */
 export function defaultKvBytes(totalMemoryBytes: number): number {
-  return Math.min(totalMemoryBytes / 8, 1.6e9);
+  return Math.min(totalMemoryBytes / 8, 0.8e9);
 }
 
 function megabytes(bytes: number): number {
