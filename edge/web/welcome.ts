@@ -36,7 +36,7 @@ export function welcomePage(origin: string): string {
   -H "Authorization: Bearer $SLUICE_API_KEY" \\
   -H "Content-Type: application/json" \\
   -d '{"model": "MODEL", "stream": true,
-       "messages": [{"role": "user", "content": "What is the capital of France?"}]}'</code></pre>
+      "messages": [{"role":"user","content":"What is the capital of France?"}]}'</code></pre>
 <p class="soft">The key was printed when the service was started. <code>GET /v1/models</code> lists the models.</p>
 <dl>
 <dt>POST /v1/chat/completions</dt><dd>chat, streamed or whole</dd>
