@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { getLlama, type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
+import { CATALOGUE } from "../inference-node/model-source/catalogue.ts";
 import { type LoopEngine, runDecodeLoop } from "./decode-loop.ts";
 import type { LoopCommand, LoopOptions, LoopReply } from "./loop-protocol.ts";
 import type { Sampling } from "./target.ts";
@@ -45,7 +46,9 @@ async function load(options: LoopOptions): Promise<Loaded> {
     threads: options.threads,
     ignoreMemorySafetyChecks: true,
   });
-  const template = model.fileInfo.metadata.tokenizer?.chat_template;
+  // The catalogue may serve a model with a template of its own: the loop must prefill what the node prefills.
+  const entry = CATALOGUE.find(({ file }) => file === basename(options.modelPath));
+  const template = entry?.serving?.chatTemplate ?? model.fileInfo.metadata.tokenizer?.chat_template;
   if (!template) throw new Error("the model has no chat template, and the servers are asked by chat");
   return { options, model, template: new Template(template), native: reachNative(llama, model, context) };
 }
