@@ -126,45 +126,53 @@ describe("PrefillPacer", () => {
   const options = { stallFactor: 2, stepMsMax: 200, initialTokens: 32, tokensMin: 4, tokensMax: 512 };
 
   it("starts with the initial chunk", () => {
-    expect(new PrefillPacer(options).budget(3)).toEqual({ shortTokensMax: 32, longTokensMax: 32 });
+    expect(new PrefillPacer(options).budget(3, 1)).toEqual({ shortTokensMax: 32, longTokensMax: 32 });
   });
 
-  it("sizes a step of prompts alone by its time bound", () => {
+  it("gives prompts alone twice the time bound", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 160);
-    expect(pacer.budget(0)).toEqual({ shortTokensMax: 40, longTokensMax: 40 });
+    expect(pacer.budget(0, 1)).toEqual({ shortTokensMax: 80, longTokensMax: 80 });
   });
 
   it("lets a long prompt lengthen a step by twice what its decodes take, a short one by the whole bound", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 160);
     pacer.observe(4, 0, 30);
-    expect(pacer.budget(4)).toEqual({ shortTokensMax: 40, longTokensMax: 12 });
+    expect(pacer.budget(4, 1)).toEqual({ shortTokensMax: 40, longTokensMax: 12 });
+  });
+
+  it("gives short prompts more time the more of them wait, up to three times the bound, and long ones none", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 160);
+    pacer.observe(4, 0, 30);
+    expect(pacer.budget(4, 4)).toEqual({ shortTokensMax: 80, longTokensMax: 12 });
+    expect(pacer.budget(4, 60)).toEqual({ shortTokensMax: 120, longTokensMax: 12 });
   });
 
   it("never starves a prompt, however slow the machine", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 32_000);
     pacer.observe(1, 0, 10);
-    expect(pacer.budget(1)).toEqual({ shortTokensMax: 4, longTokensMax: 4 });
+    expect(pacer.budget(1, 1)).toEqual({ shortTokensMax: 4, longTokensMax: 4 });
   });
 
   it("never exceeds the batch, however fast the machine", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 512, 1);
-    expect(pacer.budget(0).shortTokensMax).toBe(512);
+    expect(pacer.budget(0, 1).shortTokensMax).toBe(512);
   });
 
   it("learns a changed speed within a few steps", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 160);
     for (let i = 0; i < 10; i++) pacer.observe(0, 32, 320);
-    expect(pacer.budget(0).shortTokensMax).toBeLessThan(22);
+    expect(pacer.budget(1, 1).shortTokensMax).toBeLessThan(22);
   });
 
   it("takes no speed from chunks too short to tell", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 2, 1000);
-    expect(pacer.budget(0).shortTokensMax).toBe(32);
+    expect(pacer.budget(0, 1).shortTokensMax).toBe(32);
   });
 });

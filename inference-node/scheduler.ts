@@ -74,7 +74,7 @@ function addChunks(prompts: readonly SchedulableSequence[], tokensMax: number, i
 export interface PrefillPacerOptions {
   /** How much longer a step may take for prompts than for the sequences that decode in it, as a factor. */
   readonly stallFactor: number;
-  /** How long a step of prompts alone may take, in milliseconds: what a cancellation waits for. */
+  /** How long prompts may hold up a step, in milliseconds; up to three times that when nobody decodes or many wait. */
   readonly stepMsMax: number;
   /** The chunk before anything was measured, in tokens. */
   readonly initialTokens: number;
@@ -87,8 +87,8 @@ const learningRate = 0.3;
 
 /**
  * Sizes prefill chunks by the speeds that were seen, so that one setting suits a laptop and an A100. Short prompts may
- * take up a whole step: together and soon they decode in one large batch. Beside decodes, a long prompt may lengthen
- * a step by at most `stallFactor` of what they take alone.
+ * take up a whole step, and the longer a step the more of them wait: together and soon they decode in one large batch.
+ * Beside decodes, a long prompt may lengthen a step by at most `stallFactor` of what they take alone.
  */
 export class PrefillPacer {
   readonly #options: PrefillPacerOptions;
@@ -100,11 +100,14 @@ export class PrefillPacer {
     this.#options = options;
   }
 
-  /** The budget of the next step, given how many sequences decode in it. */
-  budget(decoding: number): Pick<StepBudget, "shortTokensMax" | "longTokensMax"> {
+  /** The budget of the next step, given how many sequences decode in it and how many have prompt left. */
+  budget(decoding: number, prefilling: number): Pick<StepBudget, "shortTokensMax" | "longTokensMax"> {
     const { stallFactor, stepMsMax } = this.#options;
-    const stallMs = decoding === 0 ? stepMsMax : Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
-    return { shortTokensMax: this.#tokensIn(stepMsMax), longTokensMax: this.#tokensIn(stallMs) };
+    const idle = decoding === 0;
+    // Two that wait are worth one that is slowed; three times a step is where larger chunks gain no more.
+    const shortMs = stepMsMax * Math.min(3, Math.max(idle ? 2 : 1, prefilling / 2));
+    const longMs = idle ? shortMs : Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
+    return { shortTokensMax: this.#tokensIn(shortMs), longTokensMax: this.#tokensIn(longMs) };
   }
 
   #tokensIn(ms: number): number {

@@ -28,15 +28,21 @@ export type NativeLog = (level: "warn" | "error", message: string) => void;
 
 /** Loads a model. Rejects with a sentence for the operator. */
 export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<Engine> {
+  let nativeReason: string | undefined;
   const llama = await getLlama({
     gpu: false,
     build: "never",
     skipDownload: true,
     logLevel: LlamaLogLevel.warn,
-    logger: (level, message) =>
-      log(level === LlamaLogLevel.error || level === LlamaLogLevel.fatal ? "error" : "warn", message),
+    logger: (level, message) => {
+      const isError = level === LlamaLogLevel.error || level === LlamaLogLevel.fatal;
+      if (isError) nativeReason ??= nativeReasonOf(message);
+      log(isError ? "error" : "warn", message);
+    },
   });
-  const model = await llama.loadModel({ modelPath: options.modelPath });
+  const model = await llama.loadModel({ modelPath: options.modelPath }).catch((thrown: unknown) => {
+    throw notLoaded(options.modelPath, nativeReason ?? (thrown instanceof Error ? thrown.message : String(thrown)));
+  });
   const capacity = await chooseCapacity(model, options);
   // One core stays free for everything that is not the model: with every core computing, one stream falls by half.
   const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
@@ -51,6 +57,18 @@ export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<
   const addon = reachAddon(llama, model, context);
   const limits = { threads: context.currentThreads, batchTokens };
   return new LlamaEngine(llama, model, addon, capacity, limits, options.chatTemplate);
+}
+
+/** `llama_model_load: error loading model: tensor ... is not within the file bounds` without the names of functions. */
+function nativeReasonOf(message: string): string {
+  return message.trim().replace(/^(?:\w+: )*/, "");
+}
+
+function notLoaded(modelPath: string, reason: string): Error {
+  return new Error(
+    `The model ${modelPath} can't be loaded (${reason}): the file is damaged, cut short, or of a kind that this engine ` +
+      "does not know; fetch it again, or name another model.",
+  );
 }
 
 async function chooseCapacity(model: LlamaModel, options: LoadOptions): Promise<Capacity> {
@@ -213,7 +231,7 @@ function contextOverflow(tokensMin: number, contextLength: number): NodeError {
     {
       reason: "CONTEXT_LENGTH_EXCEEDED",
       param: "prompt",
-      metadata: { context_length: String(contextLength), prompt_tokens: String(tokensMin) },
+      metadata: { context_length: String(contextLength), prompt_tokens: String(tokensMin), counted: "at_least" },
     },
   );
 }

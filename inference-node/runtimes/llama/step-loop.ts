@@ -101,7 +101,7 @@ export class StepLoop {
     const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
     const plan = planStep(sequences, {
       batchTokensMax: this.#engine.info.batchTokens,
-      ...this.#pacer.budget(decoding),
+      ...this.#pacer.budget(decoding, sequences.length - decoding),
     });
     const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
     const entries = await this.#decode(plan, bySlot, decoding);

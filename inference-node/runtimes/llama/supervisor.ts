@@ -96,9 +96,11 @@ export class Supervisor {
     this.#options.log({ level: "info", event: "runtime.started", pid: child.pid });
     this.#forwardOutput(child);
     let loadFailure: string | undefined;
+    let loaded = false;
     child.on("message", (message: ToNode) => {
       if (message.type === "load_failed") loadFailure = message.message;
       else if (message.type === "loaded") {
+        loaded = true;
         this.#setState("ready", message.model);
         first?.resolve();
       } else this.#receive(message);
@@ -111,10 +113,9 @@ export class Supervisor {
     });
     child.on("error", (error) => this.#options.log({ level: "error", event: "runtime.error", message: error.message }));
     child.once("exit", (code, signal) => {
-      if (loadFailure !== undefined) first?.reject(new Error(loadFailure));
-      else if (this.#state === "loading")
-        first?.reject(new Error(`the native engine died while loading (${signal ?? code})`));
-      const isFirstFailure = first !== undefined && this.#state === "loading";
+      // Not by the state, which the channel's end may have changed already.
+      if (!loaded) first?.reject(new Error(loadFailure ?? `The native engine died while loading (${signal ?? code}).`));
+      const isFirstFailure = first !== undefined && !loaded;
       this.#buried(code, signal, loadFailure, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
     });
     child.send({ type: "load", options: this.#options.load } satisfies ToChild);
