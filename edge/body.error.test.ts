@@ -80,6 +80,16 @@ describe("a body that is no JSON object", () => {
   });
 });
 
+test("a body that breaks off is the client's fault: a 400, no 5xx", async () => {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"model":'));
+      controller.error(new Error("broken chunk"));
+    },
+  });
+  expect(await expectRefused(await send(body), 400)).toContain("broke off");
+});
+
 describe("a body over the limit", () => {
   test("is a 413, before the key is looked at, when its length is stated", async () => {
     const response = await edge.fetch("/v1/chat/completions", {

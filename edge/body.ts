@@ -81,7 +81,9 @@ async function readBytes(body: ReadableStream<Uint8Array> | null, bytesMax: numb
   const pieces: Uint8Array[] = [];
   let length = 0;
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      throw new ApiError("invalid_request", "The request body broke off or is malformed.", { cause: error });
+    });
     if (done) break;
     length += value.byteLength;
     if (length <= bytesMax) pieces.push(value);

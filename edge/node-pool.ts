@@ -107,10 +107,11 @@ function apiErrorOf(thrown: unknown): ApiError {
 }
 
 function publicMessageOf(code: ErrorCode, message: string, metadata: Record<string, string>): string | undefined {
-  const { context_length: context, prompt_tokens: prompt, max_tokens: output } = metadata;
+  const { context_length: context, prompt_tokens: prompt, max_tokens: output, counted } = metadata;
   if (code === "context_length_exceeded" && context !== undefined && prompt !== undefined) {
     const room = output === undefined || output === "0" ? "" : `, and up to ${output} more were asked for`;
-    return `The model's context holds ${context} tokens. The messages have ${prompt} tokens${room}.`;
+    const least = counted === "at_least" ? "at least " : "";
+    return `The model's context holds ${context} tokens. The messages have ${least}${prompt} tokens${room}.`;
   }
   return message === "" ? undefined : message;
 }

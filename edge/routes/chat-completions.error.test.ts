@@ -75,6 +75,12 @@ describe("a refusal by the node", () => {
     expect(error.message).toContain("5000");
   });
 
+  test("for a prompt whose tokens were not all counted says that there are at least so many", async () => {
+    const metadata = { param: "prompt", context_length: "2048", prompt_tokens: "9000", counted: "at_least" };
+    const { error } = await refusal(typedError(Code.OutOfRange, "No.", { metadata }));
+    expect(error.message).toContain("at least 9000");
+  });
+
   test("is told in the client's names", async () => {
     const words = 'The model "m" does not support prompt.chat.tools.';
     const metadata = { param: "prompt.chat.tools" };

@@ -75,6 +75,13 @@ function streamTests(runtime: () => Runtime, options: ContractOptions): void {
     expect(new Set(cases.slice(1, -1))).toEqual(new Set(["delta"]));
   });
 
+  it("names its system fingerprint from the first event on, and keeps it", async () => {
+    const { events, finished } = await run(runtime(), request(options, options.longMessage, { maxTokens: 2 }));
+    const [first] = events;
+    expect(finished.systemFingerprint).not.toBe("");
+    expect(first?.case === "prefilled" && first.value.systemFingerprint).toBe(finished.systemFingerprint);
+  });
+
   it("counts tokens up to the usage that it reports", async () => {
     const { events, finished, promptTokens } = await run(
       runtime(),

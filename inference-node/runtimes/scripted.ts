@@ -39,6 +39,7 @@ export interface ScriptedRuntimeOptions {
 
 /** What requests call the scripted model. */
 const scriptedModelId = "scripted";
+const systemFingerprint = "fp_scripted";
 
 /** Makes the runtime that serves the model `scripted` as docs/scripted-runtime.md says. */
 export function createScriptedRuntime(options: ScriptedRuntimeOptions): Runtime {
@@ -128,7 +129,7 @@ class ScriptedRuntime implements Runtime {
       if (script.prefillMs > 0) await this.#sleep(script.prefillMs, signal);
       const promptTokens = script.usage.promptTokens ?? prepared.promptTokens;
       const cachedTokens = script.usage.cachedTokens ?? 0;
-      yield { case: "prefilled", value: create(PrefilledSchema, { promptTokens, cachedTokens }) };
+      yield { case: "prefilled", value: create(PrefilledSchema, { promptTokens, cachedTokens, systemFingerprint }) };
       const prefilledAt = this.#clock.monotonic();
       const plan = yield* this.#play(script, limits, state, signal);
       const finished = finish(plan, script, prepared.promptTokens);
@@ -258,7 +259,7 @@ function finish(plan: Plan, { usage }: Script, promptTokens: number): Finished {
   return create(FinishedSchema, {
     reason: plan.reason,
     stopSequence: plan.stopSequence,
-    systemFingerprint: "fp_scripted",
+    systemFingerprint,
     usage: {
       promptTokens: usage.promptTokens ?? promptTokens,
       cachedTokens: usage.cachedTokens ?? 0,

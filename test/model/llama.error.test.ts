@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LogEntry } from "../../inference-node/log.ts";
 import { DEFAULT_MODEL } from "../../inference-node/model-source/catalogue.ts";
 import { resolveModel } from "../../inference-node/model-source/resolve.ts";
 import { Code } from "../../inference-node/node-error.ts";
@@ -36,7 +37,7 @@ describe("bad input to a loaded model", () => {
   it("refuses megabytes of text by both numbers without tokenising them", async () => {
     await expect(prepare(userPrompt("word ".repeat(800_000)))).rejects.toMatchObject({
       code: Code.OUT_OF_RANGE,
-      metadata: { context_length: "1024", prompt_tokens: expect.stringMatching(/^\d+$/) },
+      metadata: { context_length: "1024", prompt_tokens: expect.stringMatching(/^\d+$/), counted: "at_least" },
     });
   });
 
@@ -105,7 +106,7 @@ describe("a model that does not load", () => {
     await expect(start({ modelPath: path })).rejects.toThrow(/./);
   });
 
-  it("because it is cut short is a rejection with a reason", async () => {
+  it("because it is cut short is a rejection that says so and what to do", async () => {
     const model = await resolveModel(DEFAULT_MODEL);
     const source = await open(model.path);
     const head = Buffer.alloc(20_000_000);
@@ -113,7 +114,20 @@ describe("a model that does not load", () => {
     await source.close();
     const path = join(folder, "short.gguf");
     await writeFile(path, head);
-    await expect(start({ modelPath: path })).rejects.toThrow(/./);
+    await expect(start({ modelPath: path })).rejects.toThrow(
+      /short\.gguf can't be loaded \(.*not within the file bounds.*\): the file is damaged.*fetch it again/,
+    );
+  });
+
+  it("because its child is killed meanwhile is a rejection that says so, and no second child", async () => {
+    const pids: number[] = [];
+    const log = (entry: LogEntry): void => {
+      if (entry.event !== "runtime.started") return;
+      pids.push(Number(entry.pid));
+      process.kill(Number(entry.pid), "SIGKILL");
+    };
+    await expect(start({ log })).rejects.toThrow(/died while it loaded the model \(SIGKILL\)/);
+    expect(pids).toHaveLength(1);
   });
 
   it("because its sequences need more memory than allowed says both numbers and which settings to change", async () => {

@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { type Prompt, PromptSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { ChatTemplate } from "../../chat-template.ts";
+import { systemClock } from "../../clock.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import { type Addon, reachAddon } from "./addon.ts";
 import { type Capacity, defaultKvBytes, planCapacity } from "./memory.ts";
@@ -24,6 +25,9 @@ export interface Engine {
   readonly endOfGenerationTokens: readonly number[];
 }
 
+/** How long a failed load waits for the engine's log to say why. */
+const NATIVE_WORDS_MS = 200;
+
 export type NativeLog = (level: "warn" | "error", message: string) => void;
 
 /** Loads a model. Rejects with a sentence for the operator. */
@@ -40,7 +44,9 @@ export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<
       log(isError ? "error" : "warn", message);
     },
   });
-  const model = await llama.loadModel({ modelPath: options.modelPath }).catch((thrown: unknown) => {
+  const model = await llama.loadModel({ modelPath: options.modelPath }).catch(async (thrown: unknown) => {
+    // The engine's own words come from another thread, a little after the failure.
+    if (nativeReason === undefined) await systemClock.sleep(NATIVE_WORDS_MS);
     throw notLoaded(options.modelPath, nativeReason ?? (thrown instanceof Error ? thrown.message : String(thrown)));
   });
   const capacity = await chooseCapacity(model, options);

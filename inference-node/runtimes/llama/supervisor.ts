@@ -111,13 +111,20 @@ export class Supervisor {
       this.#setState("down", undefined);
       child.kill("SIGKILL");
     });
-    child.on("error", (error) => this.#options.log({ level: "error", event: "runtime.error", message: error.message }));
-    child.once("exit", (code, signal) => {
+    const bury = (code: number | null, signal: string | null): void => {
       // Not by the state, which the channel's end may have changed already.
-      if (!loaded) first?.reject(new Error(loadFailure ?? `The native engine died while loading (${signal ?? code}).`));
+      if (!loaded) first?.reject(new Error(loadFailure ?? diedLoading(signal ?? code)));
       const isFirstFailure = first !== undefined && !loaded;
       this.#buried(code, signal, loadFailure, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
+    };
+    child.on("error", (error) => {
+      this.#options.log({ level: "error", event: "runtime.error", message: error.message });
+      // A process that could not be made never exits.
+      if (child.pid !== undefined || this.#child !== child) return;
+      loadFailure = `The native engine could not be started: ${error.message}.`;
+      bury(null, null);
     });
+    child.once("exit", bury);
     child.send({ type: "load", options: this.#options.load } satisfies ToChild);
   }
 
@@ -193,6 +200,13 @@ function revive(error: Extract<ToNode, { type: "reply_error" }>["error"]): NodeE
     metadata: error.metadata,
     ...(error.param === undefined ? {} : { param: error.param }),
   });
+}
+
+function diedLoading(how: string | number | null): string {
+  return (
+    `The native engine died while it loaded the model (${how}): if memory ran out, name a smaller model or set ` +
+    "SLUICE_KV_MEMORY_MB."
+  );
 }
 
 function engineDown(): NodeError {

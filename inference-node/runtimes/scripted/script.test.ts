@@ -46,6 +46,10 @@ describe("a failure", () => {
     expect(parse({ fail }).fail?.code).toBe(code);
   });
 
+  it("of a context that overflows claims no numbers that nobody counted", () => {
+    expect(parse({ fail: "context_length_exceeded" }).fail?.metadata).toEqual({});
+  });
+
   it("without a code is the death of an engine", () => {
     expect(parse({ fail_after: 1 })).toMatchObject({ failAfter: 1, fail: { code: Code.UNAVAILABLE } });
     expect(parse({ fail: "overloaded", retry_after_ms: 5 }).fail?.retryAfterMs).toBe(5);

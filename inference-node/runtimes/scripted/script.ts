@@ -174,11 +174,9 @@ function failureOf(read: ObjectReader, failAfter: number | undefined): NodeError
 }
 
 function failure(code: Code, retryAfterMs: number | undefined): NodeError {
-  const context = { context_length: "0", prompt_tokens: "0", max_tokens: "0" };
   return new NodeError(code, "The script asked for this failure.", {
     reason: "SCRIPTED",
     ...(retryAfterMs !== undefined && { retryAfterMs }),
-    ...(code === Code.OUT_OF_RANGE && { metadata: context }),
   });
 }
 
