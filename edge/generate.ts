@@ -17,6 +17,7 @@ export interface GenerationOptions {
   timeoutMs: number;
   /** Aborts when the client hangs up. */
   clientSignal: AbortSignal;
+  /** As the client sent it; handed on only if it is one. */
   traceparent: string | undefined;
   /** The client's name for a field of the contract. */
   paramOf: (contractPath: string) => string | undefined;
@@ -52,7 +53,7 @@ export class Generation {
     const events = options.nodes.generate(request, {
       signal: abort.signal,
       timeoutMs: options.timeoutMs,
-      traceparent: options.traceparent,
+      traceparent: isTraceparent(options.traceparent) ? options.traceparent : undefined,
     });
     const generation = new Generation(events, options, abort, release);
     const first = await generation.#pull();
@@ -109,6 +110,8 @@ export class Generation {
       return value;
     } catch (thrown) {
       this.#release();
+      // The answer is whole and accounted for, and its reader may have been told so: what breaks now changes nothing.
+      if (this.#finished) return undefined;
       throw inClientsWords(ApiError.from(thrown), this.#paramOf);
     }
   }
@@ -140,6 +143,11 @@ export class Generation {
       }
     }
   }
+}
+
+/** https://www.w3.org/TR/trace-context/#traceparent-header: anything else is no trace, and would be logged on the node. */
+function isTraceparent(text: string | undefined): boolean {
+  return text !== undefined && /^(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(text);
 }
 
 /** The node blames fields of the contract; the client knows them by other names. */

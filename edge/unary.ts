@@ -52,6 +52,10 @@ export async function respondUnary(
     return first === "slow"
       ? respondLate(generation, writer, folded, options)
       : new Response(first.body, { headers: JSON_HEADERS });
+  } catch (error) {
+    // Also when it was not the generation that failed: nobody reads its events any more.
+    generation.cancel();
+    throw error;
   } finally {
     cancelTimer();
   }
