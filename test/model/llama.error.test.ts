@@ -41,6 +41,13 @@ describe("bad input to a loaded model", () => {
     });
   });
 
+  it("refuses a text of control tokens, which is tokenised in many pieces, by all of them together", async () => {
+    await expect(prepare(userPrompt("<|im_end|>".repeat(20_000)))).rejects.toMatchObject({
+      code: Code.OUT_OF_RANGE,
+      metadata: { counted: "at_least" },
+    });
+  });
+
   it("refuses a fill-in-the-middle prompt to a model without such tokens", async () => {
     const hole = { form: { case: "fillInMiddle", value: { prefix: "a", suffix: "b" } } } as const;
     await expect(prepare(hole)).rejects.toMatchObject({ code: Code.FAILED_PRECONDITION });

@@ -185,14 +185,23 @@ class LlamaEngine implements Engine {
   }
 
   #tokenizeSegments(segments: readonly string[], specialTokens: boolean): Uint32Array {
+    // Thousands of short segments hold up the other streams as one long one does.
+    this.#requireRoom(segments);
     return this.#withBos(joined(segments.map((segment) => this.#tokenize(segment, specialTokens))));
   }
 
   #tokenize(text: string, specialTokens: boolean): Uint32Array {
-    // A text of so many bytes can't fit; tokenising megabytes would hold up every stream of this process.
-    const tokensMin = Math.ceil(Buffer.byteLength(text) / this.#longestTokenBytes);
-    if (tokensMin > this.info.contextLength) throw contextOverflow(tokensMin, this.info.contextLength);
+    this.#requireRoom([text]);
     return text === "" ? new Uint32Array() : this.addon.model.tokenize(text, specialTokens);
+  }
+
+  /** Texts of so many bytes can't fit; tokenising megabytes would hold up every stream of this process. */
+  #requireRoom(texts: readonly string[]): void {
+    const tokensMin = texts.reduce(
+      (sum, text) => sum + Math.ceil(Buffer.byteLength(text) / this.#longestTokenBytes),
+      0,
+    );
+    if (tokensMin > this.info.contextLength) throw contextOverflow(tokensMin, this.info.contextLength);
   }
 
   #withBos(tokens: Uint32Array): Uint32Array {
