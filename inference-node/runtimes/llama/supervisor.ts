@@ -8,8 +8,11 @@ import type { GenerationEvent, LoadedModel, LoadOptions, ToChild, ToNode } from 
 
 const childPath = fileURLToPath(new URL("./child.ts", import.meta.url));
 
-/** Restarts wait this long, by the number of deaths in a row; a child that lived a minute starts the count anew. */
-const backOffMs = [0, 250, 1000, 2000, 5000, 10_000, 30_000];
+/**
+ * Restarts wait this long, by the number of deaths in a row; a child that lived a minute starts the count anew. A load
+ * takes a second or two, which keeps the first few from being a storm.
+ */
+const backOffMs = [0, 0, 0, 250, 1000, 2000, 5000, 10_000, 30_000];
 const stableAfterMs = 60_000;
 /** What a stream that died with the child is told to wait: about one restart. */
 const retryAfterMs = 1000;
