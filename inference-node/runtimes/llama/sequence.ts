@@ -134,7 +134,7 @@ export class Sequence implements SchedulableSequence {
 
   #finish(reason: FinishReasonName, stop: string, events: GenerationEvent[]): true {
     let ended = { reason, stop };
-    if (reason !== "stop_sequence") {
+    if (stop === "") {
       const rest = this.#text.end();
       this.#tellDelta(rest.text, rest.marks, events);
       if (rest.stop !== undefined) ended = { reason: "stop_sequence", stop: rest.stop };
