@@ -68,3 +68,23 @@ it("frees a producer that waits when the call is aborted or the reader leaves", 
     expect(freed).toBe(true);
   }
 });
+
+it("never holds a producer that writes after the reader left", async () => {
+  let ended: unknown;
+  const reader = new AbortController();
+  const piped = pipeEvents(async (write) => {
+    write(event(0));
+    await turn();
+    await turn();
+    try {
+      for (let number = 1; number < 100; number += 1) await write(event(number));
+    } catch (thrown) {
+      ended = thrown;
+    }
+  }, reader.signal);
+  await piped.next();
+  reader.abort();
+  await piped.return();
+  for (let turns = 0; turns < 5; turns += 1) await turn();
+  expect(ended).toMatchObject({ message: "The caller went away." });
+});

@@ -15,11 +15,14 @@ export async function* pipeEvents(
   let wakeReader: (() => void) | undefined;
   let writer: PromiseWithResolvers<void> | undefined;
   let ended = false;
+  let left = false;
   const wake = (): void => {
     wakeReader?.();
     wakeReader = undefined;
   };
   const write: WriteEvent = (event) => {
+    // Nobody would ever make room again: a producer that waited for it would wait for ever.
+    if (left) throw callerGone();
     buffered.push(event);
     wake();
     if (buffered.length < bufferedMax) return undefined;
@@ -27,8 +30,9 @@ export async function* pipeEvents(
     return writer.promise;
   };
   const onAbort = (): void => {
+    left = true;
     writer?.promise.catch(() => undefined);
-    writer?.reject(new NodeError(Code.CANCELLED, "The caller went away."));
+    writer?.reject(callerGone());
   };
   signal.addEventListener("abort", onAbort, { once: true });
   const produced = produce(write).finally(() => {
@@ -55,4 +59,8 @@ export async function* pipeEvents(
     signal.removeEventListener("abort", onAbort);
     onAbort();
   }
+}
+
+function callerGone(): NodeError {
+  return new NodeError(Code.CANCELLED, "The caller went away.");
 }
