@@ -23,7 +23,7 @@ test.each(["-1", "65536", "80a", "", "0x50", "1e3", " 80", "999999"])(
 );
 
 test("an unknown runtime is refused with the known ones", () => {
-  expect(complaint(["--runtime", "gpu"])).toBe('--runtime must be one of llama, scripted, openai, not "gpu".');
+  expect(complaint(["--runtime", "gpu"])).toBe('--runtime must be one of llama, scripted, not "gpu".');
   expect(complaint([], { SLUICE_RUNTIME: "gpu" })).toMatch(/^SLUICE_RUNTIME must be one of/);
 });
 

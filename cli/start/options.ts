@@ -6,7 +6,7 @@ import type { StartEnvironment } from "./config.ts";
 import { StartError } from "./start-error.ts";
 
 /** The runtimes that the node can be started with. */
-export const RUNTIMES = ["llama", "scripted", "openai"] as const;
+export const RUNTIMES = ["llama", "scripted"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
 
 export interface StartOptions {
