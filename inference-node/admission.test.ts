@@ -1,4 +1,5 @@
 // Admission gives slots in order, keeps its bounds and forgets the dead at once.
+import { getEventListeners } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Admission, type AdmissionRequest, type Permit } from "./admission.ts";
 import { Code, NodeError } from "./node-error.ts";
@@ -154,4 +155,16 @@ describe("the queue", () => {
       expect(one.waiting).toBe(Math.max(0, live.length - 3));
     }
   });
+});
+
+it("leaves no listener on a caller's signal, however the request ends", async () => {
+  const { signal } = new AbortController();
+  const line = admission();
+  const [running, granted, gone] = [ask(line, { signal }), ask(line, { signal }), ask(line, { signal })];
+  expect(getEventListeners(signal, "abort")).toHaveLength(2);
+  gone.release();
+  running.release();
+  await granted.granted;
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  granted.release();
 });
