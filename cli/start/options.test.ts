@@ -19,10 +19,10 @@ test("without any option it starts the llama runtime on port 8787 with its state
 });
 
 test("takes every option from its flag", () => {
-  const args = ["--port=0", "--runtime", "scripted", "--model", "hf:a/b/c.gguf", "--state", "elsewhere", "--verbose"];
+  const args = ["--port=0", "--runtime", "llama", "--model", "hf:a/b/c.gguf", "--state", "elsewhere", "--verbose"];
   expect(parseOptions(args, readEnvironment({ INIT_CWD: "/checkout" }), "/checkout")).toEqual({
     port: 0,
-    runtime: "scripted",
+    runtime: "llama",
     model: "hf:a/b/c.gguf",
     stateDir: "/checkout/elsewhere",
     verbose: true,
