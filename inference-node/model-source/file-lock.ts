@@ -44,8 +44,15 @@ export async function withFileLock<T>(
   options: FileLockOptions,
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const nonce = await acquire(path, options);
+  const nonce = randomUUID();
+  // Before the file shows it: a waiter of this process that reads the file first would take the holder for dead.
   heldHere.add(nonce);
+  try {
+    await acquire(path, nonce, options);
+  } catch (thrown) {
+    heldHere.delete(nonce);
+    throw thrown;
+  }
   const lost = new AbortController();
   const heartbeat = setInterval(() => {
     void beat(path, nonce).then((alive) => {
@@ -62,14 +69,13 @@ export async function withFileLock<T>(
   }
 }
 
-async function acquire(path: string, options: FileLockOptions): Promise<string> {
-  const nonce = randomUUID();
+async function acquire(path: string, nonce: string, options: FileLockOptions): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   let waited = false;
   let unchanged: { readonly key: string; readonly sinceMs: number } | undefined;
   for (;;) {
     options.signal?.throwIfAborted();
-    if (await tryCreate(path, { pid: process.pid, owner: ownerHere(), nonce })) return nonce;
+    if (await tryCreate(path, { pid: process.pid, owner: ownerHere(), nonce })) return;
     const seen = await sight(path);
     if (seen === undefined) continue;
     // Staleness is judged by how long the file stays unchanged before our own clock: other machines' clocks differ.
@@ -97,14 +103,15 @@ async function tryCreate(path: string, holder: Holder): Promise<boolean> {
 async function breakLock(path: string, stale: Sighting, clock: Clock): Promise<boolean> {
   const guard = `${path}.break`;
   const nonce = randomUUID();
+  heldHere.add(nonce);
   if (!(await tryCreate(guard, { pid: process.pid, owner: ownerHere(), nonce }))) {
     const other = await sight(guard);
     if (other !== undefined && (isDead(other.holder) || clock.now() - other.mtimeMs >= STALE_MS)) {
       await rm(guard, { force: true });
     }
+    heldHere.delete(nonce);
     return false;
   }
-  heldHere.add(nonce);
   try {
     const now = await sight(path);
     if (now === undefined) return true;

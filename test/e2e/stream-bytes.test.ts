@@ -32,7 +32,7 @@ describe("a stream", () => {
       object: "chat.completion.chunk",
       created: expect.toSatisfy((s: number) => Number.isInteger(s) && Math.abs(s - Date.now() / 1000) < 60),
       model: "scripted",
-      system_fingerprint: null,
+      system_fingerprint: "fp_scripted",
     });
     const chunk = (delta: string, finish: string): string =>
       `data: ${head},"choices":[{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}],"usage":null}\n\n`;
