@@ -36,12 +36,9 @@ function start(args: readonly string[], env: Record<string, string>): { child: C
   });
   const ended = new Promise<Ended>((resolve) => {
     child.once("close", (code) => {
-      const lines = args.includes("--json")
-        ? stdout
-            .trim()
-            .split("\n")
-            .map((line) => JSON.parse(line))
-        : [];
+      // What follows the last line end is half a line of a process that was killed.
+      const whole = stdout.split("\n").slice(0, -1);
+      const lines = args.includes("--json") ? whole.map((line) => JSON.parse(line)) : [];
       resolve({ code, lines, stdout, stderr });
     });
   });
