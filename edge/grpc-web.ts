@@ -138,23 +138,37 @@ function statusOfHttp(status: number): GrpcError {
 }
 
 function throwStatus(trailer: Headers): void {
-  const text = trailer.get("grpc-status");
-  const status = text === null ? UNKNOWN : Number(text);
+  const status = statusOf(trailer.get("grpc-status"));
   if (status === 0) return;
-  const packed = trailer.get("grpc-status-details-bin");
-  const details = packed === null ? [] : fromBinary(StatusSchema, bytesOfBase64(packed)).details;
-  throw new GrpcError(
-    Number.isInteger(status) ? status : UNKNOWN,
-    percentDecoded(trailer.get("grpc-message")),
-    details,
-  );
+  const details = detailsOf(trailer.get("grpc-status-details-bin"));
+  throw new GrpcError(status, percentDecoded(trailer.get("grpc-message")), details);
+}
+
+/** Anything but digits is UNKNOWN, as a missing status is: an empty text would count as 0, success. */
+function statusOf(text: string | null): number {
+  return text !== null && /^\d+$/.test(text) ? Number(text) : UNKNOWN;
+}
+
+/** Details that cannot be read say nothing; the status and its words still do. */
+function detailsOf(packed: string | null): readonly Any[] {
+  if (packed === null) return [];
+  try {
+    return fromBinary(StatusSchema, bytesOfBase64(packed)).details;
+  } catch {
+    return [];
+  }
 }
 
 function parseTrailer(payload: Uint8Array): Headers {
   const headers = new Headers();
   for (const line of new TextDecoder().decode(payload).split("\r\n")) {
     const colon = line.indexOf(":");
-    if (colon > 0) headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+    if (colon <= 0) continue;
+    try {
+      headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+    } catch {
+      // A line that is no header must not hide the status beside it.
+    }
   }
   return headers;
 }
@@ -177,37 +191,59 @@ interface Frame {
   payload: Uint8Array;
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 /** Cuts bytes into length-prefixed frames, keeping what is incomplete for the next piece. */
 class FrameReader {
   readonly #payloadBytesMax: number;
-  #rest: Uint8Array = new Uint8Array(0);
+  /** Begins with the bytes of a frame that is not whole yet; has room for more when the frame came in many pieces. */
+  #held: Uint8Array = NO_BYTES;
+  #heldBytes = 0;
+  /** Size of the frame that comes, once its header is there; before, that of a header. */
+  #frameBytes = HEADER_BYTES;
 
   constructor(payloadBytesMax: number) {
     this.#payloadBytesMax = payloadBytesMax;
   }
 
+  /** The frames that are whole now. A trailer is the last: it ends the call, whatever follows. */
   push(piece: Uint8Array): Frame[] {
-    const bytes = this.#rest.byteLength === 0 ? piece : joined(this.#rest, piece);
+    const bytes = this.#heldBytes === 0 ? piece : this.#hold(piece);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const frames: Frame[] = [];
     let at = 0;
-    while (bytes.byteLength - at >= HEADER_BYTES) {
+    while (bytes.byteLength - at >= this.#frameBytes) {
       const flags = view.getUint8(at);
       const length = view.getUint32(at + 1);
       if (flags & COMPRESSED) throw new GrpcError(INTERNAL, "The node compressed a message unasked.");
       if (length > this.#payloadBytesMax) throw new GrpcError(INTERNAL, `The node sent a message of ${length} bytes.`);
-      if (bytes.byteLength - at - HEADER_BYTES < length) break;
-      frames.push({ flags, payload: bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length) });
-      at += HEADER_BYTES + length;
+      this.#frameBytes = HEADER_BYTES + length;
+      if (bytes.byteLength - at < this.#frameBytes) break;
+      frames.push({ flags, payload: bytes.subarray(at + HEADER_BYTES, at + this.#frameBytes) });
+      at += this.#frameBytes;
+      this.#frameBytes = HEADER_BYTES;
+      if (flags & TRAILER) break;
     }
-    this.#rest = bytes.subarray(at);
+    if (at > 0 || this.#heldBytes === 0) this.#keep(bytes, at);
     return frames;
   }
-}
 
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(first.byteLength + second.byteLength);
-  whole.set(first);
-  whole.set(second, first.byteLength);
-  return whole;
+  /** Without room beside it: messages may share the memory of `bytes`, so none of it is written again. */
+  #keep(bytes: Uint8Array, from: number): void {
+    this.#held = from === bytes.byteLength ? NO_BYTES : bytes.subarray(from);
+    this.#heldBytes = this.#held.byteLength;
+  }
+
+  /** Adds to what is held. Room doubles, up to the frame's size: a frame in many pieces is copied a few times at most. */
+  #hold(piece: Uint8Array): Uint8Array {
+    const total = this.#heldBytes + piece.byteLength;
+    if (total > this.#held.byteLength) {
+      const roomy = new Uint8Array(Math.max(total, Math.min(2 * total, this.#frameBytes)));
+      roomy.set(this.#held.subarray(0, this.#heldBytes));
+      this.#held = roomy;
+    }
+    this.#held.set(piece, this.#heldBytes);
+    this.#heldBytes = total;
+    return this.#held.subarray(0, total);
+  }
 }
