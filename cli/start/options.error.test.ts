@@ -22,12 +22,26 @@ test.each(["-1", "65536", "80a", "", "0x50", "1e3", " 80", "999999"])(
   },
 );
 
+test("a port below 0 is refused as such, also without =", () => {
+  const sentence = '--port must be a whole number from 0 to 65535, not "-1".';
+  expect(complaint(["--port", "-1"])).toBe(sentence);
+  expect(complaint(["--verbose", "--port", "-1", "--state", "s"])).toBe(sentence);
+});
+
+test("an option that stands where a value should is told from one", () => {
+  expect(complaint(["--state", "--verbose"])).toBe(
+    "--state needs a value, and --verbose reads as an option: write --state=--verbose if it is one.",
+  );
+  expect(complaint(["--port", "--state", "s"])).toContain('not "--state"');
+  expect(parseOptions(["--state=-odd"], readEnvironment({ INIT_CWD: "/from" }), "/")?.stateDir).toBe("/from/-odd");
+});
+
 test("an unknown runtime is refused with the known ones", () => {
   expect(complaint(["--runtime", "gpu"])).toBe('--runtime must be one of llama, scripted, not "gpu".');
   expect(complaint([], { SLUICE_RUNTIME: "gpu" })).toMatch(/^SLUICE_RUNTIME must be one of/);
 });
 
-test.each([[["--prot", "1"]], [["9000"]], [["--port"]], [["--verbose=yes"]]])(
+test.each([[["--prot", "1"]], [["--prot", "-1"]], [["9000"]], [["--port"]], [["--verbose=yes"]]])(
   "%j is refused with the way to help",
   (args) => {
     expect(complaint(args)).toMatch(/^[^\n]+: see npm start -- --help\.$/);

@@ -44,10 +44,27 @@ const FLAGS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+/** An option that takes a value and is followed by what the parser takes for an option: `--port -1`. */
+function valuelessOption(args: string[]): { option: string; next: string } | undefined {
+  const takesValue = (arg: string): boolean =>
+    Object.entries(FLAGS).some(([name, { type }]) => type === "string" && arg === `--${name}`);
+  const at = args.findIndex((arg, index) => takesValue(arg) && args[index + 1]?.startsWith("-"));
+  const [option, next] = args.slice(at);
+  return at < 0 || option === undefined || next === undefined ? undefined : { option, next };
+}
+
 function parseFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (error) {
+    const found = valuelessOption(args);
+    if ((error as { code?: string }).code === "ERR_PARSE_ARGS_INVALID_OPTION_VALUE" && found !== undefined) {
+      const { option, next } = found;
+      if (option === "--port") parsePort(next, option);
+      throw new StartError(
+        `${option} needs a value, and ${next} reads as an option: write ${option}=${next} if it is one.`,
+      );
+    }
     // The parser's first sentence names the culprit; the rest explains parsing itself.
     const reason = (error as Error).message.split(". ")[0]?.split("\n")[0] ?? "";
     throw new StartError(`${reason.replace(/\.$/, "")}: see npm start -- --help.`);

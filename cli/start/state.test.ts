@@ -2,11 +2,13 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,6 +44,25 @@ test("the folder is this user's alone, also when it was open before", () => {
   chmodSync(paths.dir, 0o755);
   makeFolders(paths);
   for (const folder of [paths.dir, paths.logs, paths.wrangler]) expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
+test("a folder whose parents are not there either is made with them, all this user's alone", () => {
+  const above = join(paths.dir, "a");
+  const deep = statePaths(join(above, "b", "c"));
+  makeFolders(deep);
+  makeFolders(deep);
+  for (const folder of [above, join(above, "b"), deep.dir, deep.logs]) {
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+  }
+});
+
+test("a folder reached by a link is used; a link to nothing is named", () => {
+  const link = join(paths.dir, "link");
+  symlinkSync(join(paths.dir, "target"), link);
+  expect(() => makeFolders(statePaths(link))).toThrow(expect.objectContaining({ code: "EEXIST", path: link }));
+  mkdirSync(join(paths.dir, "target"));
+  makeFolders(statePaths(join(link, "below")));
+  expect(existsSync(join(paths.dir, "target", "below", "logs"))).toBe(true);
 });
 
 test("secrets are made once, long and unlike each other, and read back ever after", () => {

@@ -3,15 +3,17 @@ import { createHmac, randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { StartError } from "./start-error.ts";
 
 /** Rises when the meaning of the folder's files changes; an older checkout refuses a higher one. */
@@ -73,11 +75,31 @@ export function statePaths(dir: string): StatePaths {
   };
 }
 
-/** Makes the folders that a start needs, closed to other users. Throws the file system's errors. */
+/** Makes one folder in another that exists; one that is there already will do. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (code !== "ENOENT") throw error;
+    throw new StartError(
+      `${folder} cannot be made, since ${dirname(folder)} takes no new folders: choose another one with --state DIR.`,
+    );
+  }
+}
+
+/**
+ * Makes the folders that a start needs, closed to other users. Throws StartError and the file system's errors.
+ *
+ * Level by level: mkdir's own `recursive` never comes back where the kernel makes the names, as below /proc.
+ */
 export function makeFolders(paths: StatePaths): void {
-  mkdirSync(paths.dir, { recursive: true, mode: 0o700 });
+  const levels = [paths.dir];
+  for (let above = dirname(paths.dir); !existsSync(above); above = dirname(above)) levels.unshift(above);
+  for (const folder of levels) makeFolder(folder);
   chmodSync(paths.dir, 0o700);
-  for (const folder of [paths.logs, paths.wrangler]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [paths.logs, paths.wrangler]) makeFolder(folder);
 }
 
 /** Replaces a file as a whole, mode 0600: a reader or a crash sees the old content or the new, never a part. */
