@@ -26,6 +26,10 @@ export interface NodeConfig {
   readonly queueTokensMax: number;
   /** How long a new request is held while its model restarts; 0 refuses it at once, for a proxy with other nodes. */
   readonly restartHoldMs: number;
+  /** How long a native engine that has work may finish no step, or answer nothing, before it is replaced. */
+  readonly stepTimeoutMs: number;
+  /** How long a native engine may take to load its model. */
+  readonly loadTimeoutMs: number;
   readonly threads: number | undefined;
   readonly sequences: number | undefined;
   readonly contextLength: number | undefined;
@@ -65,6 +69,8 @@ export function readConfig(env: Environment = process.env): NodeConfig {
     queueDepthMax: integer(env, "SLUICE_QUEUE_DEPTH_MAX", 0, 1_000_000) ?? 256,
     queueTokensMax: integer(env, "SLUICE_QUEUE_TOKENS_MAX", 0, 2 ** 31) ?? 1_048_576,
     restartHoldMs: integer(env, "SLUICE_RESTART_HOLD_MS", 0, 60_000) ?? 5_000,
+    stepTimeoutMs: integer(env, "SLUICE_STEP_TIMEOUT_MS", 1_000, 86_400_000) ?? 60_000,
+    loadTimeoutMs: integer(env, "SLUICE_LOAD_TIMEOUT_MS", 1_000, 86_400_000) ?? 900_000,
     threads: integer(env, "SLUICE_THREADS", 1, 1_024),
     sequences: integer(env, "SLUICE_SEQUENCES", 1, 4_096),
     contextLength: integer(env, "SLUICE_CONTEXT_LENGTH", 16, 2 ** 24),

@@ -41,6 +41,7 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
   });
   log({ level: "info", event: "model.resolved", model: model.id, source: model.source, bytes: model.bytes });
   const { threads, sequences, contextLength, batchTokens, kvMemoryMb, defaultMaxTokens, childEnv } = config;
+  const { stepTimeoutMs, loadTimeoutMs } = config;
   const { quantization, license, ownedBy, serving } = model;
   return createLlamaRuntime({
     modelPath: model.path,
@@ -55,6 +56,8 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
     kvMemoryMb,
     defaultMaxTokens,
     childEnv,
+    stepTimeoutMs,
+    loadTimeoutMs,
     chatTemplate: await chatTemplate(config.chatTemplate, serving?.chatTemplate),
     samplingDefaults: { temperature: serving?.temperature, topP: serving?.topP },
     log,

@@ -40,6 +40,10 @@ export interface LlamaRuntimeOptions {
   readonly samplingDefaults?: SamplingDefaults | undefined;
   /** The child's environment; must hold no secret. */
   readonly childEnv?: Readonly<Record<string, string>> | undefined;
+  /** How long the engine may finish no step, or answer nothing, while it has work. */
+  readonly stepTimeoutMs: number;
+  /** How long the engine may take to load the model. */
+  readonly loadTimeoutMs: number;
   readonly log: (entry: LogEntry) => void;
   readonly clock: Clock;
 }
@@ -80,10 +84,13 @@ class LlamaRuntime implements Runtime {
     this.#options = options;
     this.#createdAtMs = options.clock.now();
     const { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate } = options;
+    const { clock, log, stepTimeoutMs, loadTimeoutMs } = options;
     this.#supervisor = new Supervisor({
       load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate },
-      clock: options.clock,
-      log: options.log,
+      clock,
+      log,
+      stepTimeoutMs,
+      loadTimeoutMs,
       // Sampling runs on the thread pool, a sequence a task: its default of 4 threads would hold back a large machine.
       childEnv: { ...options.childEnv, UV_THREADPOOL_SIZE: String(Math.max(4, availableParallelism())) },
       onState: (state, model) => this.#changeState(state, model),

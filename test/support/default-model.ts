@@ -20,6 +20,8 @@ export async function defaultModelRuntime(
     sequences: 16,
     contextLength: 1024,
     threads: 1,
+    stepTimeoutMs: 60_000,
+    loadTimeoutMs: 60_000,
     clock: systemClock,
     log: (entry) => entries?.push(entry),
     ...rest,

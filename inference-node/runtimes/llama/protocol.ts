@@ -107,5 +107,5 @@ export type ToNode =
   | { type: "load_failed"; message: string }
   | { type: "reply"; call: number; value: Uint32Array | string }
   | { type: "reply_error"; call: number; error: ErrorMessage }
-  /** Everything that one step brought. */
+  /** Everything that one step brought, sent after each step: none says only that the engine is alive. */
   | { type: "events"; events: readonly GenerationEvent[] };

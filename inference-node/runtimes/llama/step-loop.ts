@@ -10,7 +10,7 @@ interface Waiting {
   readonly options: GenerateOptions;
 }
 
-/** Runs steps while there is work. One `emit` a step carries everything that the step brought. */
+/** Runs steps while there is work. One `emit` a step carries everything that the step brought, be it nothing. */
 export class StepLoop {
   readonly #engine: Engine;
   readonly #emit: (events: GenerationEvent[]) => void;
@@ -63,8 +63,10 @@ export class StepLoop {
         const events: GenerationEvent[] = [];
         this.#dropCancelled(events);
         this.#fillSlots(events);
-        if (this.#running.size > 0) await this.#step(events);
-        if (events.length > 0) this.#emit(events);
+        const steps = this.#running.size > 0;
+        if (steps) await this.#step(events);
+        // A piece of a prompt brings no event, but that its step has ended is the sign of life that the node waits for.
+        if (steps || events.length > 0) this.#emit(events);
         if (this.#running.size === 0 && this.#waiting.length === 0) break;
       }
     } catch (thrown) {

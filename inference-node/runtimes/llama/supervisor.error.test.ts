@@ -1,29 +1,11 @@
 // A native child that dies before it ever answered: the start fails, once, whichever of its ends is seen first.
-import { EventEmitter } from "node:events";
 import { beforeEach, expect, test, vi } from "vitest";
 import { systemClock } from "../../clock.ts";
+import type { LoadedModel } from "./protocol.ts";
 import { Supervisor } from "./supervisor.ts";
+import { children, type FakeChild } from "./testing/fake-child.ts";
 
-class FakeChild extends EventEmitter {
-  readonly pid: number | undefined = 1;
-  readonly connected = true;
-  readonly exitCode = null;
-  readonly signalCode = null;
-  send(): void {}
-  kill(): void {
-    queueMicrotask(() => this.emit("exit", null, "SIGKILL"));
-  }
-}
-
-const children = vi.hoisted((): unknown[] => []);
-
-vi.mock("node:child_process", () => ({
-  fork: () => {
-    const child = new FakeChild();
-    children.push(child);
-    return child;
-  },
-}));
+vi.mock("node:child_process", async () => ({ fork: (await import("./testing/fake-child.ts")).fork }));
 
 beforeEach(() => {
   children.length = 0;
@@ -35,6 +17,8 @@ function supervise(): { supervisor: Supervisor; started: Promise<void>; child: F
     clock: systemClock,
     log: () => undefined,
     childEnv: {},
+    stepTimeoutMs: 60_000,
+    loadTimeoutMs: 60_000,
     onState: () => undefined,
     onEvents: () => undefined,
     onDeath: () => undefined,
@@ -57,7 +41,7 @@ test("a child that dies while it loads fails the start, also when its channel go
 
 test("a model that does not load fails the start with its reason, and no other child is started", async () => {
   const { started, child } = supervise();
-  child.emit("message", { type: "load_failed", message: "no such model" });
+  child.says({ type: "load_failed", message: "no such model" });
   child.emit("disconnect");
   await expect(started).rejects.toThrow("no such model");
   await settle();
@@ -73,7 +57,7 @@ test("a child that cannot be started at all fails the start", async () => {
 
 test("a later child that cannot be started is tried again", async () => {
   const { supervisor, started, child } = supervise();
-  child.emit("message", { type: "loaded", model: {} });
+  child.says({ type: "loaded", model: {} as LoadedModel });
   await started;
   child.emit("exit", null, "SIGKILL");
   await settle();

@@ -1,26 +1,11 @@
 // Restarts of the native child: at once after a few deaths, later ones with back-off, and anew after a quiet time.
-import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Clock } from "../../clock.ts";
+import type { LoadedModel } from "./protocol.ts";
 import { Supervisor } from "./supervisor.ts";
+import { children, type FakeChild } from "./testing/fake-child.ts";
 
-class FakeChild extends EventEmitter {
-  readonly pid = 1;
-  readonly connected = true;
-  readonly exitCode = 0;
-  send(): void {}
-  kill(): void {}
-}
-
-const children = vi.hoisted((): unknown[] => []);
-
-vi.mock("node:child_process", () => ({
-  fork: () => {
-    const child = new FakeChild();
-    children.push(child);
-    return child;
-  },
-}));
+vi.mock("node:child_process", async () => ({ fork: (await import("./testing/fake-child.ts")).fork }));
 
 let nowMs: number;
 let sleptMs: number[];
@@ -30,6 +15,8 @@ const clock: Clock = {
   now: () => nowMs,
   monotonic: () => nowMs,
   sleep: async (ms) => {
+    // The watchdogs of this test never bark.
+    if (ms === Number.POSITIVE_INFINITY) await new Promise(() => undefined);
     sleptMs.push(ms);
   },
 };
@@ -38,7 +25,7 @@ const clock: Clock = {
 async function liveAndDie(livedMs: number): Promise<void> {
   const count = children.length;
   const child = children.at(-1) as FakeChild;
-  child.emit("message", { type: "loaded", model: {} });
+  child.says({ type: "loaded", model: {} as LoadedModel });
   nowMs += livedMs;
   child.emit("exit", null, "SIGKILL");
   await expect.poll(() => children.length).toBe(count + 1);
@@ -53,6 +40,8 @@ beforeEach(() => {
     clock,
     log: () => undefined,
     childEnv: {},
+    stepTimeoutMs: Number.POSITIVE_INFINITY,
+    loadTimeoutMs: Number.POSITIVE_INFINITY,
     onState: () => undefined,
     onEvents: () => undefined,
     onDeath: () => undefined,

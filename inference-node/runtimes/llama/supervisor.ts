@@ -1,10 +1,11 @@
-// Keeps one native child alive: starts it, restarts it with back-off, and fails what it was working on when it dies.
+// Keeps one native child alive: starts it, ends it when it hangs, restarts it with back-off, and fails what it worked on.
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../clock.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import type { GenerationEvent, LoadedModel, LoadOptions, ToChild, ToNode } from "./protocol.ts";
+import { Watchdog } from "./watchdog.ts";
 
 const childPath = fileURLToPath(new URL("./child.ts", import.meta.url));
 
@@ -27,9 +28,13 @@ export interface SupervisorOptions {
   readonly log: (entry: LogEntry) => void;
   /** The child's whole environment: no secret of the node is in it. */
   readonly childEnv: Readonly<Record<string, string>>;
+  /** Most milliseconds without a finished step while generations run, or without an answer to a call. */
+  readonly stepTimeoutMs: number;
+  /** Most milliseconds from the child's start until the model is loaded. */
+  readonly loadTimeoutMs: number;
   readonly onState: (state: ChildState, model: LoadedModel | undefined) => void;
   readonly onEvents: (events: readonly GenerationEvent[]) => void;
-  /** The child died: every generation and call that it had is lost. */
+  /** The child died or was given up: every generation and call that it had is lost. */
   readonly onDeath: (error: NodeError) => void;
 }
 
@@ -39,15 +44,34 @@ type Call = { resolve: (value: Uint32Array | string) => void; reject: (error: No
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #calls = new Map<number, Call>();
+  /** Keys of the generations that have not ended; at most one a slot. */
+  readonly #generations = new Set<number>();
+  readonly #loadWatch: Watchdog;
+  readonly #stepWatch: Watchdog;
+  /** Apart from the steps: a process whose step hangs in another thread still answers calls. */
+  readonly #callWatch: Watchdog;
   #child: ChildProcess | undefined;
   #nextCall = 1;
   #deaths = 0;
   #state: ChildState = "loading";
   #closed = new AbortController();
   #errorTail = "";
+  /** Why the child was given up, which its death then confirms. */
+  #verdict: string | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { clock, stepTimeoutMs, loadTimeoutMs } = options;
+    const watchdog = (timeoutMs: number, hung: string): Watchdog =>
+      new Watchdog({ clock, timeoutMs, onSilent: () => this.#giveUp(hung) });
+    this.#loadWatch = watchdog(
+      loadTimeoutMs,
+      `The native engine did not load the model within ${loadTimeoutMs} ms: if its disk is that slow, raise ` +
+        "SLUICE_LOAD_TIMEOUT_MS.",
+    );
+    const raise = "if its steps are that slow, raise SLUICE_STEP_TIMEOUT_MS.";
+    this.#stepWatch = watchdog(stepTimeoutMs, `The native engine finished no step for ${stepTimeoutMs} ms: ${raise}`);
+    this.#callWatch = watchdog(stepTimeoutMs, `The native engine answered nothing for ${stepTimeoutMs} ms: ${raise}`);
   }
 
   /** Starts the first child; rejects with a sentence when the model does not load. */
@@ -59,6 +83,9 @@ export class Supervisor {
   send(message: ToChild): void {
     if (this.#child?.connected !== true || this.#state !== "ready") throw engineDown();
     this.#child.send(message);
+    if (message.type !== "generate") return;
+    this.#generations.add(message.key);
+    this.#stepWatch.watch();
   }
 
   /** Asks the child and waits for its answer. */
@@ -68,6 +95,7 @@ export class Supervisor {
       this.#calls.set(call, { resolve, reject });
       try {
         this.send(message(call));
+        this.#callWatch.watch();
       } catch (thrown) {
         this.#calls.delete(call);
         reject(NodeError.from(thrown));
@@ -89,6 +117,7 @@ export class Supervisor {
   #spawn(first?: { resolve: () => void; reject: (error: Error) => void }): void {
     this.#setState("loading", undefined);
     this.#errorTail = "";
+    this.#verdict = undefined;
     const startedMs = this.#options.clock.monotonic();
     const child = fork(childPath, [], {
       serialization: "advanced",
@@ -101,9 +130,12 @@ export class Supervisor {
     let loadFailure: string | undefined;
     let loaded = false;
     child.on("message", (message: ToNode) => {
+      // Too late: whom it was for has been told that it is gone.
+      if (this.#verdict !== undefined) return;
       if (message.type === "load_failed") loadFailure = message.message;
       else if (message.type === "loaded") {
         loaded = true;
+        this.#loadWatch.rest();
         this.#setState("ready", message.model);
         first?.resolve();
       } else this.#receive(message);
@@ -115,10 +147,11 @@ export class Supervisor {
       child.kill("SIGKILL");
     });
     const bury = (code: number | null, signal: string | null): void => {
+      const reason = loadFailure ?? this.#verdict;
       // Not by the state, which the channel's end may have changed already.
-      if (!loaded) first?.reject(new Error(loadFailure ?? diedLoading(signal ?? code)));
+      if (!loaded) first?.reject(new Error(reason ?? diedLoading(signal ?? code)));
       const isFirstFailure = first !== undefined && !loaded;
-      this.#buried(code, signal, loadFailure, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
+      this.#buried(code, signal, reason, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
     };
     child.on("error", (error) => {
       this.#options.log({ level: "error", event: "runtime.error", message: error.message });
@@ -129,32 +162,61 @@ export class Supervisor {
     });
     child.once("exit", bury);
     child.send({ type: "load", options: this.#options.load } satisfies ToChild);
+    this.#loadWatch.watch();
   }
 
   #receive(message: Exclude<ToNode, { type: "loaded" | "load_failed" }>): void {
     if (message.type === "events") {
+      this.#stepWatch.progress();
+      for (const { type, key } of message.events) {
+        if (type === "finished" || type === "cancelled" || type === "failed") this.#generations.delete(key);
+      }
+      if (this.#generations.size === 0) this.#stepWatch.rest();
       this.#options.onEvents(message.events);
       return;
     }
     const call = this.#calls.get(message.call);
     this.#calls.delete(message.call);
+    this.#callWatch.progress();
+    if (this.#calls.size === 0) this.#callWatch.rest();
     if (message.type === "reply") call?.resolve(message.value);
     else call?.reject(revive(message.error));
+  }
+
+  /**
+   * Ends a child that hangs. A process that the kernel can't end (a driver's fault) keeps the engine down: a second one
+   * beside it would want the same memory and meet the same fault.
+   */
+  #giveUp(verdict: string): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#verdict = verdict;
+    this.#options.log({ level: "error", event: "runtime.hung", pid: child.pid, message: verdict });
+    this.#lose();
+    // Stopped processes too hear this one.
+    child.kill("SIGKILL");
+  }
+
+  /** Fails what the child was working on. */
+  #lose(): void {
+    for (const watchdog of [this.#loadWatch, this.#stepWatch, this.#callWatch]) watchdog.rest();
+    this.#setState("down", undefined);
+    const error = engineDown();
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+    this.#generations.clear();
+    this.#options.onDeath(error);
   }
 
   #buried(
     code: number | null,
     signal: string | null,
-    loadFailure: string | undefined,
+    reason: string | undefined,
     livedMs: number,
     restart: boolean,
   ): void {
     this.#child = undefined;
-    this.#setState("down", undefined);
-    const error = engineDown();
-    for (const call of this.#calls.values()) call.reject(error);
-    this.#calls.clear();
-    this.#options.onDeath(error);
+    this.#lose();
     if (this.#closed.signal.aborted) return;
     const tail = this.#errorTail;
     this.#options.log({
@@ -163,7 +225,7 @@ export class Supervisor {
       code,
       signal,
       lived_ms: Math.round(livedMs),
-      message: loadFailure ?? tail,
+      message: reason ?? tail,
     });
     if (!restart) return;
     this.#deaths = livedMs > stableAfterMs ? 1 : this.#deaths + 1;
