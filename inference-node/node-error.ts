@@ -1,12 +1,13 @@
 // The one error of the inference node: a gRPC status with the details that a caller can act on.
 
-/** gRPC status codes that the node sends (https://grpc.io/docs/guides/status-codes/). */
+/** gRPC status codes that the node sends, some of them by a script only (https://grpc.io/docs/guides/status-codes/). */
 export const Code = {
   CANCELLED: 1,
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   ABORTED: 10,
@@ -14,6 +15,7 @@ export const Code = {
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  DATA_LOSS: 15,
   UNAUTHENTICATED: 16,
 } as const;
 

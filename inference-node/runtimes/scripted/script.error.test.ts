@@ -15,6 +15,8 @@ it.each([
   ["script.prefill_ms", { prefill_ms: 600_001 }],
   ["script.fail_after", { fail_after: -1 }],
   ["script.fail", { fail: "rate_limited" }],
+  ["script.fail", { fail: "insufficient_balance" }],
+  ["script.fail", { fail: "OK" }],
   ["script.fail", { fail: 14 }],
   ["script.retry_after_ms", { fail: "overloaded", retry_after_ms: -1 }],
   ["script.echo", { echo: "yes" }],

@@ -42,6 +42,12 @@ describe("a failure", () => {
     ["deadline_exceeded", Code.DEADLINE_EXCEEDED],
     ["canceled", Code.CANCELLED],
     ["internal", Code.INTERNAL],
+    ["PERMISSION_DENIED", Code.PERMISSION_DENIED],
+    ["DATA_LOSS", Code.DATA_LOSS],
+    ["Unauthenticated", Code.UNAUTHENTICATED],
+    ["aborted", Code.ABORTED],
+    ["unknown", Code.UNKNOWN],
+    ["failed_precondition", Code.FAILED_PRECONDITION],
   ])("may be called %s", (fail, code) => {
     expect(parse({ fail }).fail?.code).toBe(code);
   });
