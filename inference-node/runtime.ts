@@ -52,7 +52,9 @@ export interface Runtime {
   generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent>;
   /** Closes a running generation's reasoning so that it answers now; false when there is nothing to close. */
   answerNow(requestId: string): boolean;
-  tokenize(model: string, text: string, specialTokens: boolean): Promise<Uint32Array>;
+  /** Rejects with OUT_OF_RANGE, before any work, for a text that no sequence of the model could hold. */
+  tokenize(model: string, text: string, specialTokens: boolean, signal?: AbortSignal): Promise<Uint32Array>;
+  /** Rejects with OUT_OF_RANGE for more tokens than one sequence holds. */
   detokenize(model: string, tokenIds: readonly number[], specialTokens: boolean): Promise<string>;
   embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse>;
   /** Ends the engine; running generations fail with UNAVAILABLE. */

@@ -109,7 +109,8 @@ export class Service {
 
   async tokenize({ model, text, specialTokens }: TokenizeRequest, call: Call): Promise<TokenizeResponse> {
     const { models, runtime } = this.#options;
-    const tokenIds = await this.#during(models.find(model), call, () => runtime.tokenize(model, text, specialTokens));
+    const work = (signal: AbortSignal): Promise<Uint32Array> => runtime.tokenize(model, text, specialTokens, signal);
+    const tokenIds = await this.#during(models.find(model), call, work);
     return create(TokenizeResponseSchema, { tokenIds: [...tokenIds] });
   }
 

@@ -12,7 +12,9 @@ import type { LogEntry } from "../log.ts";
 import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
+import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import { EventQueue } from "./llama/event-queue.ts";
+import { requirePromptRoom } from "./llama/prompt-room.ts";
 import type { GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
 import { type ChildState, Supervisor } from "./llama/supervisor.ts";
@@ -141,9 +143,11 @@ class LlamaRuntime implements Runtime {
     return () => this.#listeners.delete(listener);
   }
 
-  async prepare(_model: string, prompt: Prompt): Promise<LlamaPrompt> {
+  async prepare(_model: string, prompt: Prompt, signal: AbortSignal): Promise<LlamaPrompt> {
+    if (this.#loaded !== undefined) requirePromptRoom(prompt, this.#loaded);
     const bytes = toBinary(PromptSchema, prompt);
-    const tokens = (await this.#supervisor.call((call) => ({ type: "prepare", call, prompt: bytes }))) as Uint32Array;
+    const answer = this.#supervisor.call((call) => ({ type: "prepare", call, prompt: bytes }), signal);
+    const tokens = (await answer) as Uint32Array;
     return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens };
   }
 
@@ -151,11 +155,11 @@ class LlamaRuntime implements Runtime {
     const key = this.#nextKey++;
     const queue = new EventQueue();
     const options = this.#generateOptions(request);
-    const onAbort = (): void => this.#cancel(key);
+    const cancel = (): void => this.#supervisor.tell({ type: "cancel", key });
     if (signal.aborted) throw cancelled();
     this.#supervisor.send({ type: "generate", key, options });
     this.#queues.set(key, queue);
-    signal.addEventListener("abort", onAbort, { once: true });
+    signal.addEventListener("abort", cancel, { once: true });
     let slotHeld = true;
     const read = async () => {
       const event = await queue.next().catch((thrown: unknown) => {
@@ -172,9 +176,9 @@ class LlamaRuntime implements Runtime {
         yield runtimeEvent(event, options, this.#fingerprint());
       }
     } finally {
-      signal.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", cancel);
       // The caller may give the slot to another request only when the child has let go of it.
-      if (slotHeld) this.#cancel(key);
+      if (slotHeld) cancel();
       while (slotHeld) {
         const event = await read().catch(() => undefined);
         if (event?.type === "cancelled") this.#logCancelled(options.requestId, event.steps);
@@ -187,11 +191,14 @@ class LlamaRuntime implements Runtime {
     return false;
   }
 
-  async tokenize(_model: string, text: string, specialTokens: boolean): Promise<Uint32Array> {
-    return (await this.#supervisor.call((call) => ({ type: "tokenize", call, text, specialTokens }))) as Uint32Array;
+  async tokenize(_model: string, text: string, specialTokens: boolean, signal?: AbortSignal): Promise<Uint32Array> {
+    if (this.#loaded !== undefined) requireTextRoom([text], this.#loaded, "text");
+    const answer = this.#supervisor.call((call) => ({ type: "tokenize", call, text, specialTokens }), signal);
+    return (await answer) as Uint32Array;
   }
 
   async detokenize(_model: string, tokenIds: readonly number[], specialTokens: boolean): Promise<string> {
+    if (this.#loaded !== undefined) requireTokenRoom(tokenIds.length, this.#loaded.contextLength, "token_ids");
     const tokens = Uint32Array.from(tokenIds);
     return (await this.#supervisor.call((call) => ({ type: "detokenize", call, tokens, specialTokens }))) as string;
   }
@@ -208,14 +215,6 @@ class LlamaRuntime implements Runtime {
     this.#state = state;
     if (model !== undefined) this.#loaded = model;
     for (const listener of this.#listeners) listener();
-  }
-
-  #cancel(key: number): void {
-    try {
-      this.#supervisor.send({ type: "cancel", key });
-    } catch {
-      // A dead child holds no slot; its death has failed the queue already.
-    }
   }
 
   #logCancelled(requestId: string, steps: number): void {

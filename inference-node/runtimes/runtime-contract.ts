@@ -214,6 +214,14 @@ function inputTests(runtime: () => Runtime, options: ContractOptions): void {
     await expect(refused).rejects.toMatchObject({ code: Code.INVALID_ARGUMENT });
   });
 
+  it("refuses a text and tokens that no sequence could hold as OUT_OF_RANGE", async () => {
+    const contextLength = runtime().models()[0]?.contextLength ?? 0;
+    const text = runtime().tokenize(options.model, "word ".repeat(contextLength * 100), false);
+    await expect(text).rejects.toMatchObject({ code: Code.OUT_OF_RANGE, param: "text" });
+    const ids = runtime().detokenize(options.model, new Array(contextLength + 1).fill(97), false);
+    await expect(ids).rejects.toMatchObject({ code: Code.OUT_OF_RANGE, param: "token_ids" });
+  });
+
   it("counts every message of a chat", async () => {
     const signal = new AbortController().signal;
     const short = await prepare(runtime(), request(options, "Hello"), signal);

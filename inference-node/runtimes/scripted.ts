@@ -21,11 +21,12 @@ import type { Clock } from "../clock.ts";
 import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
+import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import { embeddingDimensions, embeddingOf } from "./scripted/embedding.ts";
 import { type Plan, type PlanLimits, planScript } from "./scripted/plan.ts";
 import { readPrompt } from "./scripted/prompt.ts";
 import { parseScript, type Script, type ScriptedToolCall } from "./scripted/script.ts";
-import { tokenize, tokenText } from "./scripted/tokenizer.ts";
+import { tokenBytesMax, tokenize, tokenText } from "./scripted/tokenizer.ts";
 
 export interface ScriptedRuntimeOptions {
   clock: Clock;
@@ -152,10 +153,12 @@ class ScriptedRuntime implements Runtime {
   }
 
   async tokenize(_model: string, text: string): Promise<Uint32Array> {
+    requireTextRoom([text], { contextLength: this.#model.contextLength, longestTokenBytes: tokenBytesMax }, "text");
     return Uint32Array.from(tokenize(text));
   }
 
   async detokenize(_model: string, tokenIds: readonly number[]): Promise<string> {
+    requireTokenRoom(tokenIds.length, this.#model.contextLength, "token_ids");
     return tokenIds.map((id) => tokenText(id, "token_ids")).join("");
   }
 

@@ -1,5 +1,5 @@
 // The native child process: loads the model, runs the batch, and dies alone when the engine dies.
-import { NodeError } from "../../node-error.ts";
+import { Code, NodeError } from "../../node-error.ts";
 import { decodePrompt, type Engine, loadEngine } from "./engine.ts";
 import type { LoadOptions, ToChild, ToNode } from "./protocol.ts";
 import { StepLoop } from "./step-loop.ts";
@@ -33,15 +33,27 @@ async function load(options: LoadOptions): Promise<void> {
   send({ type: "loaded", model: engine.info });
 }
 
+type Answer = Uint32Array | string;
+
+/** Calls that are not answered yet; the node bounds them. */
+const calls = new Map<number, AbortController>();
+
 /** Answers a call, or sends its NodeError back. */
-function reply(call: number, compute: (engine: Engine) => Uint32Array | string): void {
+async function reply(
+  call: number,
+  compute: (engine: Engine, signal: AbortSignal) => Promise<Answer> | Answer,
+): Promise<void> {
+  const controller = new AbortController();
+  calls.set(call, controller);
   try {
     if (engine === undefined) throw new Error("called before the model was loaded");
-    send({ type: "reply", call, value: compute(engine) });
+    send({ type: "reply", call, value: await compute(engine, controller.signal) });
   } catch (thrown) {
     const { code, message, param, reason, metadata } = NodeError.from(thrown);
     if (!(thrown instanceof NodeError)) process.stderr.write(`call failed: ${String(thrown)}\n`);
     send({ type: "reply_error", call, error: { code, message, param, reason, metadata } });
+  } finally {
+    calls.delete(call);
   }
 }
 
@@ -51,13 +63,16 @@ function receive(message: ToChild): void {
       void load(message.options);
       break;
     case "prepare":
-      reply(message.call, (loaded) => loaded.promptTokens(decodePrompt(message.prompt)));
+      void reply(message.call, (loaded, signal) => loaded.promptTokens(decodePrompt(message.prompt), signal));
       break;
     case "tokenize":
-      reply(message.call, (loaded) => loaded.addon.model.tokenize(message.text, message.specialTokens));
+      void reply(message.call, (loaded, signal) => loaded.tokenize(message.text, message.specialTokens, signal));
       break;
     case "detokenize":
-      reply(message.call, (loaded) => loaded.detokenize(message.tokens, message.specialTokens));
+      void reply(message.call, (loaded) => loaded.detokenize(message.tokens, message.specialTokens));
+      break;
+    case "cancel_call":
+      calls.get(message.call)?.abort(new NodeError(Code.CANCELLED, "The caller cancelled the request."));
       break;
     case "generate":
       loop?.add(message.key, message.options);

@@ -1,14 +1,17 @@
 // Loads a model into llama.cpp and answers what only the loaded model knows: tokens, templates, limits.
 import { availableParallelism, totalmem } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { type Prompt, PromptSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { ChatTemplate } from "../../chat-template.ts";
 import { systemClock } from "../../clock.ts";
 import { Code, NodeError } from "../../node-error.ts";
+import { requireCountable } from "../../text-room.ts";
 import { type Addon, reachAddon } from "./addon.ts";
 import { type Capacity, defaultKvBytes, planCapacity } from "./memory.ts";
 import type { LoadedModel, LoadOptions } from "./protocol.ts";
+import { SlicedTokenizer } from "./sliced-tokenizer.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** A loaded model with its context; lives as long as the child process. */
@@ -16,8 +19,10 @@ export interface Engine {
   readonly addon: Addon;
   readonly vocabulary: Vocabulary;
   readonly info: LoadedModel;
-  /** Tokens of a prompt. Throws a NodeError when the model can't take it. */
-  promptTokens(prompt: Prompt): Uint32Array;
+  /** Tokens of a prompt. Rejects with a NodeError when the model can't take it. The streams go on meanwhile. */
+  promptTokens(prompt: Prompt, signal: AbortSignal): Promise<Uint32Array>;
+  /** Tokens of a text; rejects with OUT_OF_RANGE for one of many contexts' length. The streams go on meanwhile. */
+  tokenize(text: string, specialTokens: boolean, signal: AbortSignal): Promise<Uint32Array>;
   isEndOfGeneration(token: number): boolean;
   /** Text of tokens; throws INVALID_ARGUMENT for an id outside the vocabulary, which would abort the process. */
   detokenize(tokens: Uint32Array, specialTokens: boolean): string;
@@ -105,7 +110,7 @@ class LlamaEngine implements Engine {
   readonly endOfGenerationTokens: readonly number[];
   readonly #model: LlamaModel;
   readonly #template: ChatTemplate | undefined;
-  readonly #longestTokenBytes: number;
+  readonly #tokenizer: SlicedTokenizer;
 
   constructor(
     llama: Llama,
@@ -120,7 +125,13 @@ class LlamaEngine implements Engine {
     const metadata = model.fileInfo.metadata;
     const size = metadata.tokenizer?.ggml?.tokens?.length ?? 0;
     this.vocabulary = new Vocabulary(addon.model, size, model.vocabularyType);
-    this.#longestTokenBytes = this.vocabulary.longestTokenBytes();
+    this.#tokenizer = new SlicedTokenizer({
+      model: addon.model,
+      textsWithSpace: this.vocabulary.textsWithSpace(),
+      indivisible: this.vocabulary.indivisibleTexts(),
+      // A turn of the event loop: what the engine finished meanwhile comes first.
+      pause: () => setImmediate(),
+    });
     this.endOfGenerationTokens = Array.from({ length: size }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
     this.#template = this.#compileTemplate(chatTemplate ?? metadata.tokenizer?.chat_template);
     this.info = {
@@ -130,6 +141,7 @@ class LlamaEngine implements Engine {
       batchTokens: limits.batchTokens,
       kvMemoryMb: Math.ceil(capacity.kvBytes / 1e6),
       vocabularySize: size,
+      longestTokenBytes: this.vocabulary.longestTokenBytes(),
       hasChatTemplate: this.#template !== undefined,
       hasFillInMiddle: this.#fillInMiddleTokens() !== undefined,
       license: metadata.general?.license ?? "",
@@ -147,7 +159,11 @@ class LlamaEngine implements Engine {
     return this.addon.model.detokenize(this.#checkedIds(tokens, "token_ids"), specialTokens);
   }
 
-  promptTokens(prompt: Prompt): Uint32Array {
+  async tokenize(text: string, specialTokens: boolean, signal: AbortSignal): Promise<Uint32Array> {
+    return joined(await this.#tokens([text], specialTokens, signal, "text"));
+  }
+
+  async promptTokens(prompt: Prompt, signal: AbortSignal): Promise<Uint32Array> {
     switch (prompt.form.case) {
       case "chat": {
         if (this.#template === undefined) {
@@ -155,10 +171,10 @@ class LlamaEngine implements Engine {
             param: "prompt.chat",
           });
         }
-        return this.#tokenizeSegments(this.#template.render(prompt.form.value), true);
+        return this.#withBos(await this.#tokens(this.#template.render(prompt.form.value), true, signal));
       }
       case "text":
-        return this.#withBos(this.#tokenize(prompt.form.value, false));
+        return this.#withBos(await this.#tokens([prompt.form.value], false, signal));
       case "tokens":
         return this.#checkedIds(prompt.form.value.ids, "prompt.tokens");
       case "fillInMiddle": {
@@ -169,43 +185,32 @@ class LlamaEngine implements Engine {
           });
         }
         const { prefix, suffix } = prompt.form.value;
-        return this.#withBos(
-          joined([
-            [tokens.prefix],
-            this.#tokenize(prefix, false),
-            [tokens.suffix],
-            this.#tokenize(suffix, false),
-            [tokens.middle],
-          ]),
-        );
+        return this.#withBos([
+          [tokens.prefix],
+          ...(await this.#tokens([prefix], false, signal)),
+          [tokens.suffix],
+          ...(await this.#tokens([suffix], false, signal)),
+          [tokens.middle],
+        ]);
       }
       default:
         throw new NodeError(Code.INVALID_ARGUMENT, "The prompt is empty.", { param: "prompt" });
     }
   }
 
-  #tokenizeSegments(segments: readonly string[], specialTokens: boolean): Uint32Array {
-    // Thousands of short segments hold up the other streams as one long one does.
-    this.#requireRoom(segments);
-    return this.#withBos(joined(segments.map((segment) => this.#tokenize(segment, specialTokens))));
+  #tokens(
+    texts: readonly string[],
+    specialTokens: boolean,
+    signal: AbortSignal,
+    param = "prompt",
+  ): Promise<Uint32Array[]> {
+    const onCount = (tokens: number): void => requireCountable(tokens, this.info.contextLength, param);
+    return this.#tokenizer.tokenize(texts, specialTokens, { onCount, signal });
   }
 
-  #tokenize(text: string, specialTokens: boolean): Uint32Array {
-    this.#requireRoom([text]);
-    return text === "" ? new Uint32Array() : this.addon.model.tokenize(text, specialTokens);
-  }
-
-  /** Texts of so many bytes can't fit; tokenising megabytes would hold up every stream of this process. */
-  #requireRoom(texts: readonly string[]): void {
-    const tokensMin = texts.reduce(
-      (sum, text) => sum + Math.ceil(Buffer.byteLength(text) / this.#longestTokenBytes),
-      0,
-    );
-    if (tokensMin > this.info.contextLength) throw contextOverflow(tokensMin, this.info.contextLength);
-  }
-
-  #withBos(tokens: Uint32Array): Uint32Array {
-    const bos = this.#model.tokens.bos;
+  #withBos(parts: readonly ArrayLike<number>[]): Uint32Array {
+    const tokens = joined(parts);
+    const { bos } = this.#model.tokens;
     if (!this.#model.tokens.shouldPrependBosToken || bos === null || tokens[0] === bos) return tokens;
     return joined([[bos], tokens]);
   }
@@ -236,19 +241,6 @@ class LlamaEngine implements Engine {
     const { prefix, suffix, middle } = this.#model.tokens.infill;
     return prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle };
   }
-}
-
-/** OUT_OF_RANGE for a prompt that is known not to fit before its tokens were counted. */
-function contextOverflow(tokensMin: number, contextLength: number): NodeError {
-  return new NodeError(
-    Code.OUT_OF_RANGE,
-    `This model's maximum context length is ${contextLength} tokens. However, your prompt has at least ${tokensMin} tokens.`,
-    {
-      reason: "CONTEXT_LENGTH_EXCEEDED",
-      param: "prompt",
-      metadata: { context_length: String(contextLength), prompt_tokens: String(tokensMin), counted: "at_least" },
-    },
-  );
 }
 
 function joined(parts: readonly ArrayLike<number>[]): Uint32Array {

@@ -20,6 +20,8 @@ export interface LoadedModel {
   readonly batchTokens: number;
   readonly kvMemoryMb: number;
   readonly vocabularySize: number;
+  /** No text has fewer tokens than its bytes by this. */
+  readonly longestTokenBytes: number;
   readonly hasChatTemplate: boolean;
   readonly hasFillInMiddle: boolean;
   /** SPDX id in the file's metadata, or empty. */
@@ -90,6 +92,8 @@ export type ToChild =
   | { type: "prepare"; call: number; prompt: Uint8Array }
   | { type: "tokenize"; call: number; text: string; specialTokens: boolean }
   | { type: "detokenize"; call: number; tokens: Uint32Array; specialTokens: boolean }
+  /** Nobody waits for the answer any more. */
+  | { type: "cancel_call"; call: number }
   | { type: "generate"; key: number; options: GenerateOptions }
   | { type: "cancel"; key: number };
 

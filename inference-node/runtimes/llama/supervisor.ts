@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../clock.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
+import { type Answer, OpenCalls } from "./open-calls.ts";
 import type { GenerationEvent, LoadedModel, LoadOptions, ToChild, ToNode } from "./protocol.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -38,12 +39,10 @@ export interface SupervisorOptions {
   readonly onDeath: (error: NodeError) => void;
 }
 
-type Call = { resolve: (value: Uint32Array | string) => void; reject: (error: NodeError) => void };
-
 /** Owns the child process. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new OpenCalls();
   /** Keys of the generations that have not ended; at most one a slot. */
   readonly #generations = new Set<number>();
   readonly #loadWatch: Watchdog;
@@ -51,7 +50,6 @@ export class Supervisor {
   /** Apart from the steps: a process whose step hangs in another thread still answers calls. */
   readonly #callWatch: Watchdog;
   #child: ChildProcess | undefined;
-  #nextCall = 1;
   #deaths = 0;
   #state: ChildState = "loading";
   #closed = new AbortController();
@@ -88,19 +86,25 @@ export class Supervisor {
     this.#stepWatch.watch();
   }
 
-  /** Asks the child and waits for its answer. */
-  call(message: (call: number) => ToChild): Promise<Uint32Array | string> {
-    const call = this.#nextCall++;
-    return new Promise((resolve, reject) => {
-      this.#calls.set(call, { resolve, reject });
-      try {
-        this.send(message(call));
-        this.#callWatch.watch();
-      } catch (thrown) {
-        this.#calls.delete(call);
-        reject(NodeError.from(thrown));
-      }
-    });
+  /** Sends a message to the child if one lives: a dead one has nothing left that the message could be about. */
+  tell(message: ToChild): void {
+    if (this.#child?.connected === true && this.#state === "ready") this.#child.send(message);
+  }
+
+  /** Asks the child and waits for its answer; an abort tells the child that nobody does any more. */
+  async call(message: (call: number) => ToChild, signal?: AbortSignal): Promise<Answer> {
+    const { call, answer } = this.#calls.open();
+    const cancel = (): void => {
+      if (this.#calls.has(call)) this.tell({ type: "cancel_call", call });
+    };
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      this.send(message(call));
+      this.#callWatch.watch();
+    } catch (thrown) {
+      this.#calls.fail(call, NodeError.from(thrown));
+    }
+    return await answer.finally(() => signal?.removeEventListener("abort", cancel));
   }
 
   /** Ends the child for good. */
@@ -175,12 +179,9 @@ export class Supervisor {
       this.#options.onEvents(message.events);
       return;
     }
-    const call = this.#calls.get(message.call);
-    this.#calls.delete(message.call);
+    this.#calls.settle(message);
     this.#callWatch.progress();
     if (this.#calls.size === 0) this.#callWatch.rest();
-    if (message.type === "reply") call?.resolve(message.value);
-    else call?.reject(revive(message.error));
   }
 
   /**
@@ -202,8 +203,7 @@ export class Supervisor {
     for (const watchdog of [this.#loadWatch, this.#stepWatch, this.#callWatch]) watchdog.rest();
     this.#setState("down", undefined);
     const error = engineDown();
-    for (const call of this.#calls.values()) call.reject(error);
-    this.#calls.clear();
+    this.#calls.failAll(error);
     this.#generations.clear();
     this.#options.onDeath(error);
   }
@@ -257,14 +257,6 @@ export class Supervisor {
     this.#state = state;
     this.#options.onState(state, model);
   }
-}
-
-function revive(error: Extract<ToNode, { type: "reply_error" }>["error"]): NodeError {
-  return new NodeError(error.code as Code, error.message, {
-    reason: error.reason,
-    metadata: error.metadata,
-    ...(error.param === undefined ? {} : { param: error.param }),
-  });
 }
 
 function diedLoading(how: string | number | null): string {

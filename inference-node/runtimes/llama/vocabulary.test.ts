@@ -12,6 +12,7 @@ interface FakeToken {
 
 const normal = 4;
 const control = 8;
+const userDefined = 16;
 const byte = 32;
 
 function fakeModel(tokens: FakeToken[]): AddonModel {
@@ -84,5 +85,18 @@ describe("facts about all tokens", () => {
     ]);
     expect(words.controlTokenTexts()).toEqual(["<|im_start|>"]);
     expect(words.longestTokenBytes()).toBe(12);
+  });
+
+  it("lists the texts that are found first, and those that reach over white space", () => {
+    const words = vocabulary("bpe", [
+      { text: "<|im_start|>", attributes: control, written: "" },
+      { text: "<think>", attributes: userDefined },
+      { text: "Ġthe", written: " the" },
+      { text: "ofĠthe", written: "of the" },
+      { text: ".Ċ", written: ".\n" },
+      { text: "³Ġa", written: "\uFFFD a" },
+    ]);
+    expect(words.indivisibleTexts()).toEqual(["<|im_start|>", "<think>"]);
+    expect([...words.textsWithSpace()]).toEqual(["of the", ".\n", "\uFFFD a"]);
   });
 });

@@ -2,12 +2,13 @@
 import type { AddonModel } from "./addon.ts";
 
 /** llama.cpp's LLAMA_TOKEN_ATTR_* bits that matter here. */
-const attribute = { UNKNOWN: 1, UNUSED: 2, CONTROL: 8, BYTE: 32 } as const;
+const attribute = { UNKNOWN: 1, UNUSED: 2, CONTROL: 8, USER_DEFINED: 16, BYTE: 32 } as const;
 
 /** How a vocabulary spells bytes in its token strings. */
 export type TokenSpelling = "byte-level" | "sentencepiece" | "detokenized";
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A model's tokens, as text and as bytes. Bytes are cached: at most one entry a token of the vocabulary. */
 export class Vocabulary {
@@ -34,9 +35,26 @@ export class Vocabulary {
 
   /** Texts of the control tokens, which must not act as such inside a message. */
   controlTokenTexts(): string[] {
+    return this.#textsOf(attribute.CONTROL | attribute.UNKNOWN);
+  }
+
+  /** Texts that are found in a text before anything else is, and are one token each. */
+  indivisibleTexts(): string[] {
+    return this.#textsOf(attribute.CONTROL | attribute.UNKNOWN | attribute.USER_DEFINED);
+  }
+
+  /** Texts of the tokens with a space or newline behind their first byte; bytes of no whole character are U+FFFD. */
+  *textsWithSpace(): Generator<string> {
+    for (let token = 0; token < this.size; token++) {
+      const bytes = this.bytes(token);
+      if (bytes.indexOf(0x20, 1) > 0 || bytes.indexOf(0x0a, 1) > 0) yield decoder.decode(bytes);
+    }
+  }
+
+  #textsOf(attributes: number): string[] {
     const texts: string[] = [];
     for (let token = 0; token < this.size; token++) {
-      if ((this.#model.getTokenAttributes(token) & (attribute.CONTROL | attribute.UNKNOWN)) === 0) continue;
+      if ((this.#model.getTokenAttributes(token) & attributes) === 0) continue;
       const text = this.#model.getTokenString(token);
       if (text.length > 1) texts.push(text);
     }
@@ -75,7 +93,7 @@ function chooseSpelling(model: AddonModel, size: number, vocabularyType: string)
     const truth = model.detokenize(Uint32Array.of(token), false);
     // The engine strips the space before a first word; half characters have no text to compare.
     if (truth.includes("\uFFFD")) continue;
-    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(spell(model, token, suggested));
+    const text = decoder.decode(spell(model, token, suggested));
     if (text !== truth && text !== ` ${truth}`) return "detokenized";
   }
   return suggested;

@@ -1,7 +1,7 @@
 // The scripted model's tokenizer: up to four bytes of UTF-8 a token, whole characters only, a new token at each space.
 import { invalid } from "../../node-error.ts";
 
-const tokenBytesMax = 4;
+export const tokenBytesMax = 4;
 const encoder = new TextEncoder();
 // ignoreBOM: a byte order mark is a character like any other.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

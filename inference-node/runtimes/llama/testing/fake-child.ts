@@ -1,6 +1,6 @@
 // A native child that does only what a test says, in place of the process that fork would start.
 import { EventEmitter } from "node:events";
-import type { ToNode } from "../protocol.ts";
+import type { ToChild, ToNode } from "../protocol.ts";
 
 export class FakeChild extends EventEmitter {
   pid: number | undefined = 1;
@@ -10,7 +10,12 @@ export class FakeChild extends EventEmitter {
   /** Signals that it was sent. */
   readonly signals: string[] = [];
 
-  send(): void {}
+  /** What it was told, its load first. */
+  readonly heard: ToChild[] = [];
+
+  send(message: ToChild): void {
+    this.heard.push(message);
+  }
 
   /** Dies of it, a little later. */
   kill(signal: string): void {
