@@ -21,6 +21,8 @@ const LISTEN_WAIT_MS = 60_000;
 /** A large model may need minutes to load from a slow disk. */
 const READY_WAIT_MS = 15 * 60_000;
 const PROBE_TIMEOUT_MS = 5_000;
+/** Fifteen seconds without an answer are a hang, a minute after a start; a busy machine must never look like one. */
+const EDGE_WATCH = { intervalMs: 5_000, timeoutMs: PROBE_TIMEOUT_MS, failuresMax: 3, startFailuresMax: 12 };
 const NODE_GRACE_MS = 5_000;
 const EDGE_GRACE_MS = 3_000;
 
@@ -209,8 +211,8 @@ export class Stack {
       this.#input.report.line("The edge no longer answers; ending it.");
       this.#edge.kill();
     };
-    const timing = { intervalMs: 5_000, timeoutMs: PROBE_TIMEOUT_MS, failuresMax: 3 };
-    return watchHealth({ probe, onUnanswered, ...timing }, this.#stopping.signal);
+    const pid = (): number | undefined => this.#edge.service?.pid;
+    return watchHealth({ probe, pid, onUnanswered, ...EDGE_WATCH }, this.#stopping.signal);
   }
 
   #pids(): DevFile["pids"] {

@@ -101,6 +101,22 @@ describe("a crash is mended", () => {
     for (const { pid } of workerds) process.kill(pid, "SIGKILL");
     await until("an answer", answers, 40_000);
   });
+
+  test("a workerd that hangs is replaced: it does not die, nobody says so, it only answers no more", async () => {
+    // One that has answered start's own probe: another would be given a minute to come up.
+    const probes = (): number => stack.logs().split('"/healthz"').length;
+    const probesBefore = probes();
+    await until("a probe", () => probes() > probesBefore);
+    const before = stack.pids.edge;
+    const tree = treeOf(before as number);
+    for (const { pid } of tree.filter((row) => /workerd.* serve/.test(row.command))) process.kill(pid, "SIGSTOP");
+    const stoppedAt = performance.now();
+    await until("another edge", () => stack.pids.edge !== null && stack.pids.edge !== before, 60_000);
+    console.log(`replaced ${Math.round(performance.now() - stoppedAt)} ms after it hung`);
+    expect(stack.output()).toContain("The edge no longer answers; ending it.");
+    await gone(tree);
+    await until("an answer", answers, 40_000);
+  }, 120_000);
 });
 
 describe("a crash that repeats", () => {
