@@ -40,15 +40,48 @@ function readSecrets(): Record<string, string> {
   );
 }
 
+/** Requests between two full garbage collections. */
+const REQUESTS_PER_COLLECTION = 200;
+
+/**
+ * The bundle, and around it a module that collects garbage now and then: V8 sees only the small heap of the worker, not
+ * the native memory behind each finished request, and would let that grow by tens of megabytes before it collects.
+ */
+function workerModules(): { type: "ESModule"; path: string; contents: string }[] {
+  const entry = `
+import worker from "./worker.js";
+export * from "./worker.js";
+let requests = 0;
+export default {
+  ...worker,
+  fetch(request, env, context) {
+    requests += 1;
+    if (requests % ${REQUESTS_PER_COLLECTION} === 0) globalThis.gc?.({ type: "major", execution: "sync" });
+    return worker.fetch(request, env, context);
+  },
+};`;
+  const bundle = readFileSync(join(values.out, "worker.js"), "utf8");
+  return [
+    { type: "ESModule", path: "entry.js", contents: entry },
+    { type: "ESModule", path: "worker.js", contents: bundle },
+  ];
+}
+
 async function serve(): Promise<Miniflare> {
   const options = JSON.parse(readFileSync(join(values.out, "options.json"), "utf8"));
+  const secrets = readSecrets();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       ...options,
       name: workerName,
-      modules: true,
-      script: readFileSync(join(values.out, "worker.js"), "utf8"),
-      bindings: { ...options.bindings, ...readSecrets() },
+      modulesRoot: "/",
+      modules: workerModules(),
+      bindings: { ...options.bindings, ...secrets },
+      // As a binding, as in production: the global fetch would pass through another worker of Miniflare's.
+      serviceBindings: {
+        ...options.serviceBindings,
+        NODE: { external: { address: new URL(secrets.SLUICE_NODE_URL ?? "").host, http: {} } },
+      },
       // wrangler's own folder for it, so that its commands see the same database.
       resourcePersistencePath: join(values.persist, "v3"),
       unsafeDirectSockets: [{ host: HOST, port: Number(values.port) }],

@@ -33,8 +33,8 @@ function environment({ paths, inherited }: EdgeSpecInput): Record<string, string
     X_LOCAL_EXPLORER: "false",
     X_LOCAL_OBSERVABILITY: "false",
     // A young generation of megabytes lets requests pile up as garbage: half again as much memory, and no faster
-    // (docs/decisions/2026-11-25-local-edge-server.md).
-    MINIFLARE_WORKERD_V8_FLAGS: "--max-semi-space-size=1 --heap-growing-percent=20",
+    // (docs/decisions/2026-11-25-local-edge-server.md). edge-server.ts calls the gc that the last flag gives.
+    MINIFLARE_WORKERD_V8_FLAGS: "--max-semi-space-size=1 --heap-growing-percent=20 --expose-gc",
   };
 }
 
