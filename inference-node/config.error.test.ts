@@ -1,6 +1,7 @@
 // A wrong variable is one sentence that names it.
 import { expect, it } from "vitest";
-import { ConfigError, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
+import { ConfigError } from "./env-values.ts";
 
 const secret = "0123456789abcdef";
 

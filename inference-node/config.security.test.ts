@@ -10,7 +10,12 @@ it("gives the child nothing but what an engine reads", () => {
     CUDA_VISIBLE_DEVICES: "0",
     AWS_SECRET: "x",
   };
-  expect(readConfig(env).childEnv).toEqual({ PATH: "/bin", CUDA_VISIBLE_DEVICES: "0" });
+  expect(readConfig(env).childEnv).toEqual({
+    PATH: "/bin",
+    CUDA_VISIBLE_DEVICES: "0",
+    CUDA_DEVICE_ORDER: "PCI_BUS_ID",
+    CUDA_CACHE_MAXSIZE: "4294967296",
+  });
 });
 
 it("keeps a secret that is too short out of the message", () => {

@@ -1,12 +1,9 @@
 // Reads the node's configuration from the environment, once; a wrong value is one clear sentence.
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { ConfigError, type Environment, integer, oneOf } from "./env-values.ts";
 import type { LogLevel } from "./log.ts";
-
-/** A mistake in the configuration; the message is a sentence for the operator. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
+import { type EngineConfig, readEngineConfig } from "./runtimes/llama/config.ts";
 
 export interface NodeConfig {
   readonly runtime: RuntimeName;
@@ -37,14 +34,14 @@ export interface NodeConfig {
   readonly kvMemoryMb: number | undefined;
   readonly defaultMaxTokens: number | undefined;
   readonly logLevel: LogLevel;
+  /** The native engine's own settings. */
+  readonly engine: EngineConfig;
   /** The native child's whole environment; no secret is in it. */
   readonly childEnv: Readonly<Record<string, string>>;
 }
 
 const runtimeNames = ["llama", "scripted", "openai"] as const;
 export type RuntimeName = (typeof runtimeNames)[number];
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 const secretCharsMin = 16;
 const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -55,6 +52,7 @@ const childVariables =
 /** Reads and checks the variables that docs/node.md lists. Throws a ConfigError for the first that is wrong. */
 export function readConfig(env: Environment = process.env): NodeConfig {
   const tls = tlsFiles(env);
+  const engine = readEngineConfig(env);
   return {
     runtime: oneOf(env, "SLUICE_RUNTIME", runtimeNames, "llama"),
     model: env.SLUICE_MODEL || "smollm2-135m-instruct",
@@ -78,23 +76,9 @@ export function readConfig(env: Environment = process.env): NodeConfig {
     kvMemoryMb: integer(env, "SLUICE_KV_MEMORY_MB", 1, 2 ** 24),
     defaultMaxTokens: integer(env, "SLUICE_DEFAULT_MAX_TOKENS", 1, 2 ** 24),
     logLevel: oneOf(env, "SLUICE_LOG_LEVEL", logLevels, "info"),
-    childEnv: childEnvironment(env),
+    engine,
+    childEnv: { ...childEnvironment(env), ...engine.deviceEnv },
   };
-}
-
-function oneOf<T extends string>(env: Environment, name: string, values: readonly T[], fallback: T): T {
-  const text = env[name] || fallback;
-  const found = values.find((value) => value === text);
-  if (found === undefined) throw new ConfigError(`${name} must be one of ${values.join(", ")}, but is "${text}".`);
-  return found;
-}
-
-function integer(env: Environment, name: string, min: number, max: number): number | undefined {
-  const text = env[name];
-  if (text === undefined || text === "") return undefined;
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, but is "${text}".`);
 }
 
 function tlsFiles(env: Environment): NodeConfig["tls"] {

@@ -2,8 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { systemClock } from "./clock.ts";
-import { ConfigError, type NodeConfig, readConfig } from "./config.ts";
+import { type NodeConfig, readConfig } from "./config.ts";
 import type { TlsMaterial } from "./doors/tls.ts";
+import { ConfigError } from "./env-values.ts";
 import { createLog, type Log } from "./log.ts";
 import { startNode } from "./node.ts";
 import { createRuntime } from "./runtime-table.ts";

@@ -1,7 +1,8 @@
 // The runtimes by name: adding one is one line here.
 import { readFile } from "node:fs/promises";
 import type { Clock } from "./clock.ts";
-import { ConfigError, type NodeConfig, type RuntimeName } from "./config.ts";
+import type { NodeConfig, RuntimeName } from "./config.ts";
+import { ConfigError } from "./env-values.ts";
 import type { Log } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -55,6 +56,7 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
     batchTokens,
     kvMemoryMb,
     defaultMaxTokens,
+    device: config.engine.device,
     childEnv,
     stepTimeoutMs,
     loadTimeoutMs,

@@ -13,9 +13,10 @@ import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
+import { anyDevice } from "./llama/config.ts";
 import { EventQueue } from "./llama/event-queue.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
-import type { GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
+import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
 import { type ChildState, Supervisor } from "./llama/supervisor.ts";
 
@@ -33,6 +34,8 @@ export interface LlamaRuntimeOptions {
   readonly contextLength?: number | undefined;
   readonly batchTokens?: number | undefined;
   readonly kvMemoryMb?: number | undefined;
+  /** Any device when left out. */
+  readonly device?: DeviceOptions | undefined;
   readonly defaultMaxTokens?: number | undefined;
   readonly quantization?: string | undefined;
   readonly license?: string | undefined;
@@ -86,9 +89,10 @@ class LlamaRuntime implements Runtime {
     this.#options = options;
     this.#createdAtMs = options.clock.now();
     const { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate } = options;
+    const device = options.device ?? anyDevice;
     const { clock, log, stepTimeoutMs, loadTimeoutMs } = options;
     this.#supervisor = new Supervisor({
-      load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate },
+      load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate, device },
       clock,
       log,
       stepTimeoutMs,
@@ -213,7 +217,10 @@ class LlamaRuntime implements Runtime {
 
   #changeState(state: ChildState, model: LoadedModel | undefined): void {
     this.#state = state;
-    if (model !== undefined) this.#loaded = model;
+    if (model !== undefined) {
+      this.#loaded = model;
+      this.#options.log(loadedEntry(model));
+    }
     for (const listener of this.#listeners) listener();
   }
 
@@ -257,6 +264,24 @@ class LlamaRuntime implements Runtime {
       ignoreEos: stopping?.ignoreEos ?? false,
     };
   }
+}
+
+/** What the engine came up with, for whoever sizes a node. */
+function loadedEntry(model: LoadedModel): LogEntry {
+  const { gpu, gpuDevices, gpuLayers, layers, sequences, contextLength, batchTokens, threads, kvMemoryMb } = model;
+  return {
+    level: "info",
+    event: "runtime.loaded",
+    gpu,
+    gpu_devices: gpuDevices,
+    gpu_layers: gpuLayers,
+    layers,
+    sequences,
+    context_length: contextLength,
+    batch_tokens: batchTokens,
+    threads,
+    kv_memory_mb: kvMemoryMb,
+  };
 }
 
 /** The engine seeds by 32 bits; both halves of a longer seed count. */

@@ -8,6 +8,7 @@ import { DEFAULT_MODEL } from "../../inference-node/model-source/catalogue.ts";
 import { resolveModel } from "../../inference-node/model-source/resolve.ts";
 import { Code } from "../../inference-node/node-error.ts";
 import type { Runtime } from "../../inference-node/runtime.ts";
+import { anyDevice } from "../../inference-node/runtimes/llama/config.ts";
 import { type Engine, loadEngine } from "../../inference-node/runtimes/llama/engine.ts";
 import { sliceChars } from "../../inference-node/runtimes/llama/sliced-tokenizer.ts";
 import { PromptSchema } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
@@ -22,7 +23,7 @@ describe("in slices", () => {
   let engine: Engine;
   beforeAll(async () => {
     const { path: modelPath } = await resolveModel(DEFAULT_MODEL);
-    const unset = { batchTokens: undefined, kvMemoryMb: undefined, chatTemplate: undefined };
+    const unset = { batchTokens: undefined, kvMemoryMb: undefined, chatTemplate: undefined, device: anyDevice };
     engine = await loadEngine({ modelPath, threads: 1, sequences: 1, contextLength: 8192, ...unset }, () => undefined);
   });
 

@@ -2,15 +2,16 @@
 import { availableParallelism, totalmem } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
-import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
+import { GgmlType, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { type Prompt, PromptSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { ChatTemplate } from "../../chat-template.ts";
 import { systemClock } from "../../clock.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import { requireCountable } from "../../text-room.ts";
 import { type Addon, reachAddon } from "./addon.ts";
-import { type Capacity, defaultKvBytes, planCapacity } from "./memory.ts";
-import type { LoadedModel, LoadOptions } from "./protocol.ts";
+import { contextFailure, loadFailure, openEngine } from "./device.ts";
+import { type Capacity, type DeviceDefaults, defaultKvBytes, deviceDefaults, planCapacity } from "./memory.ts";
+import type { DeviceOptions, LoadedModel, LoadOptions } from "./protocol.ts";
 import { SlicedTokenizer } from "./sliced-tokenizer.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
@@ -38,35 +39,50 @@ export type NativeLog = (level: "warn" | "error", message: string) => void;
 /** Loads a model. Rejects with a sentence for the operator. */
 export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<Engine> {
   let nativeReason: string | undefined;
-  const llama = await getLlama({
-    gpu: false,
-    build: "never",
-    skipDownload: true,
-    logLevel: LlamaLogLevel.warn,
+  const { device } = options;
+  const flashAttention = device.flashAttention === "auto" ? ("auto" as const) : device.flashAttention === "on";
+  const llama = await openEngine({
+    device,
     logger: (level, message) => {
       const isError = level === LlamaLogLevel.error || level === LlamaLogLevel.fatal;
       if (isError) nativeReason ??= nativeReasonOf(message);
       log(isError ? "error" : "warn", message);
     },
   });
-  const model = await llama.loadModel({ modelPath: options.modelPath }).catch(async (thrown: unknown) => {
+  const gpuLayers = device.gpuLayers ?? "auto";
+  const load = { modelPath: options.modelPath, gpuLayers, defaultContextFlashAttention: flashAttention } as const;
+  const model = await llama.loadModel(load).catch(async (thrown: unknown) => {
     // The engine's own words come from another thread, a little after the failure.
     if (nativeReason === undefined) await systemClock.sleep(NATIVE_WORDS_MS);
-    throw notLoaded(options.modelPath, nativeReason ?? (thrown instanceof Error ? thrown.message : String(thrown)));
+    throw loadFailure(options.modelPath, nativeReason ?? (thrown instanceof Error ? thrown.message : String(thrown)));
   });
-  const capacity = await chooseCapacity(model, options);
+  const onGpu = model.gpuLayers > 0 ? await llama.getVramState() : { total: 0, free: 0 };
+  const defaults = deviceDefaults(onGpu.total);
+  const capacity = await chooseCapacity(model, options, defaults, onGpu.free);
   // One core stays free for everything that is not the model: with every core computing, one stream falls by half.
   const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
-  const batchTokens = Math.max(options.batchTokens ?? 512, capacity.sequences);
-  const context = await model.createContext({
+  const batchTokens = Math.max(options.batchTokens ?? defaults.batchTokens, capacity.sequences);
+  const wanted = {
     sequences: capacity.sequences,
     contextSize: capacity.contextLength,
     batchSize: batchTokens,
     threads,
+    flashAttention,
+    experimentalKvCacheKeyType: kvTypes[device.kvType],
+    experimentalKvCacheValueType: kvTypes[device.kvType],
     ignoreMemorySafetyChecks: true,
+  };
+  const context = await model.createContext(wanted).catch(async (thrown: unknown) => {
+    if (nativeReason === undefined) await systemClock.sleep(NATIVE_WORDS_MS);
+    throw contextFailure(nativeReason ?? (thrown instanceof Error ? thrown.message : String(thrown)));
   });
   const addon = reachAddon(llama, model, context);
-  const limits = { threads: context.currentThreads, batchTokens };
+  const limits = {
+    threads: context.currentThreads,
+    batchTokens,
+    gpuDevices: model.gpuLayers > 0 ? await llama.getGpuDeviceNames() : [],
+    kvType: device.kvType,
+  };
   return new LlamaEngine(llama, model, addon, capacity, limits, options.chatTemplate);
 }
 
@@ -75,31 +91,35 @@ function nativeReasonOf(message: string): string {
   return message.trim().replace(/^(?:\w+: )*/, "");
 }
 
-function notLoaded(modelPath: string, reason: string): Error {
-  return new Error(
-    `The model ${modelPath} can't be loaded (${reason}): the file is damaged, cut short, or of a kind that this engine ` +
-      "does not know; fetch it again, or name another model.",
-  );
-}
+const kvTypes = { f16: GgmlType.F16, q8_0: GgmlType.Q8_0, q4_0: GgmlType.Q4_0 } as const;
 
-async function chooseCapacity(model: LlamaModel, options: LoadOptions): Promise<Capacity> {
+async function chooseCapacity(
+  model: LlamaModel,
+  options: LoadOptions,
+  device: DeviceDefaults,
+  freeVramBytes: number,
+): Promise<Capacity> {
+  const kvType = kvTypes[options.device.kvType];
   const estimate = async (contextSize: number): Promise<number> => {
     const needs = await model.fileInsights.estimateContextResourceRequirementsV2({
       contextSize,
       sequences: 1,
-      modelGpuLayers: 0,
+      modelGpuLayers: model.gpuLayers,
       batchSize: 512,
+      kvCacheKeyType: kvType,
+      kvCacheValueType: kvType,
     });
     return needs.cpuRam + needs.gpuVram;
   };
   // The difference of two estimates leaves out what does not grow with the context.
   const kvBytesPerToken = Math.max(1, ((await estimate(4096)) - (await estimate(2048))) / 2048);
   return planCapacity({
-    kvBytesMax: options.kvMemoryMb === undefined ? defaultKvBytes(totalmem()) : options.kvMemoryMb * 1e6,
+    kvBytesMax: options.kvMemoryMb === undefined ? defaultKvBytes(totalmem(), freeVramBytes) : options.kvMemoryMb * 1e6,
     sequences: options.sequences,
     contextLength: options.contextLength,
     trainContextLength: model.trainContextSize,
     kvBytesPerToken,
+    device,
   });
 }
 
@@ -117,7 +137,7 @@ class LlamaEngine implements Engine {
     model: LlamaModel,
     addon: Addon,
     capacity: Capacity,
-    limits: { threads: number; batchTokens: number },
+    limits: { threads: number; batchTokens: number; gpuDevices: string[]; kvType: DeviceOptions["kvType"] },
     chatTemplate: string | undefined,
   ) {
     this.addon = addon;
@@ -134,6 +154,7 @@ class LlamaEngine implements Engine {
     });
     this.endOfGenerationTokens = Array.from({ length: size }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
     this.#template = this.#compileTemplate(chatTemplate ?? metadata.tokenizer?.chat_template);
+    const quantised = limits.kvType === "f16" ? [] : [limits.kvType];
     this.info = {
       contextLength: capacity.contextLength,
       sequences: capacity.sequences,
@@ -147,7 +168,11 @@ class LlamaEngine implements Engine {
       license: metadata.general?.license ?? "",
       organization: textOf((metadata.general as Record<string, unknown> | undefined)?.organization),
       quantization: model.typeDescription.split(" ").at(-1) ?? "",
-      engine: `llama.cpp-${llama.llamaCppRelease.release}-${llama.gpu === false ? "cpu" : llama.gpu}`,
+      engine: [`llama.cpp-${llama.llamaCppRelease.release}`, llama.gpu || "cpu", ...quantised].join("-"),
+      gpu: llama.gpu || "cpu",
+      gpuDevices: limits.gpuDevices,
+      gpuLayers: model.gpuLayers,
+      layers: model.fileInsights.totalLayers,
     };
   }
 

@@ -1,5 +1,17 @@
 // What the node and its native child say to each other over IPC; plain data only.
 
+/** Where the model computes and how it keeps its keys and values. */
+export interface DeviceOptions {
+  /** `auto` takes a GPU for which a build of the engine is installed and found usable, else the CPU. */
+  readonly gpu: "auto" | "cuda" | "vulkan" | "metal" | "cpu";
+  /** Layers on the GPU; undefined puts there as many as fit. */
+  readonly gpuLayers: number | undefined;
+  readonly flashAttention: "auto" | "on" | "off";
+  readonly kvType: "f16" | "q8_0" | "q4_0";
+  /** Folder where the driver keeps the kernels that it compiled; made if it is not there. */
+  readonly kernelCache: string | undefined;
+}
+
 /** How to load a model. */
 export interface LoadOptions {
   readonly modelPath: string;
@@ -10,6 +22,7 @@ export interface LoadOptions {
   readonly kvMemoryMb: number | undefined;
   /** In place of the file's own chat template. */
   readonly chatTemplate: string | undefined;
+  readonly device: DeviceOptions;
 }
 
 /** What the child found out about the model that it loaded. */
@@ -30,6 +43,24 @@ export interface LoadedModel {
   readonly quantization: string;
   /** Names engine and kernels. */
   readonly engine: string;
+  readonly gpu: "cuda" | "vulkan" | "metal" | "cpu";
+  /** Names of the cards; none on the CPU. */
+  readonly gpuDevices: readonly string[];
+  /** Layers on the GPU, of so many. */
+  readonly gpuLayers: number;
+  readonly layers: number;
+}
+
+/** What one step was, for the node's metrics. */
+export interface StepSummary {
+  /** Sequences that decoded. */
+  readonly decoding: number;
+  /** Tokens of prompts that were prefilled. */
+  readonly promptTokens: number;
+  /** How long the batch took to decode. */
+  readonly ms: number;
+  /** Tokens in the sequences' contexts after the step, of those that run. */
+  readonly kvTokens: number;
 }
 
 export interface GenerateOptions {
@@ -112,4 +143,4 @@ export type ToNode =
   | { type: "reply"; call: number; value: Uint32Array | string }
   | { type: "reply_error"; call: number; error: ErrorMessage }
   /** Everything that one step brought, sent after each step: none says only that the engine is alive. */
-  | { type: "events"; events: readonly GenerationEvent[] };
+  | { type: "events"; events: readonly GenerationEvent[]; step?: StepSummary };
