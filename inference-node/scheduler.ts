@@ -4,7 +4,7 @@
 export interface SchedulableSequence {
   /** The engine's sequence id; batches are sorted by it, since the engine splits batches whose ids are out of order. */
   readonly slot: number;
-  /** Tokens of the whole prompt. */
+  /** Tokens of the prompt that have to be computed. */
   readonly promptTokens: number;
   /** Prompt tokens that are not in the model yet; 0 when the sequence decodes. */
   readonly promptTokensLeft: number;
@@ -98,6 +98,11 @@ export class PrefillPacer {
 
   constructor(options: PrefillPacerOptions) {
     this.#options = options;
+  }
+
+  /** What a prompt token takes, in milliseconds; undefined before one was measured. */
+  get msPerPromptToken(): number | undefined {
+    return this.#msPerPromptToken;
   }
 
   /** The budget of the next step, given how many sequences decode in it and how many have prompt left. */

@@ -1,6 +1,7 @@
 // The native runtime: llama.cpp in a supervised child process, behind the seam.
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
@@ -18,6 +19,7 @@ import { EventQueue } from "./llama/event-queue.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
 import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
+import { removeStaleStateFolders, removeStateFolder, stateFolder } from "./llama/state-folder.ts";
 import { type ChildState, Supervisor } from "./llama/supervisor.ts";
 
 /** What tokens are drawn with when the request does not say. */
@@ -43,6 +45,9 @@ export interface LlamaRuntimeOptions {
   /** In place of the file's own chat template. */
   readonly chatTemplate?: string | undefined;
   readonly samplingDefaults?: SamplingDefaults | undefined;
+  /** Most MB of saved prompts; 0 saves none, undefined 256. */
+  readonly prefixCacheMb?: number | undefined;
+  readonly prefixSpill?: { readonly dir: string; readonly mb: number } | undefined;
   /** The child's environment; must hold no secret. */
   readonly childEnv?: Readonly<Record<string, string>> | undefined;
   /** How long the engine may finish no step, or answer nothing, while it has work. */
@@ -72,6 +77,7 @@ class LlamaRuntime implements Runtime {
     "stopping.stop_token_ids",
     "stopping.ignore_eos",
     "logprobs.prompt",
+    "deterministic",
     "prompt.text",
     "prompt.tokens",
     "prompt.chat.continue_final_message",
@@ -81,6 +87,8 @@ class LlamaRuntime implements Runtime {
   readonly #queues = new Map<number, EventQueue>();
   readonly #listeners = new Set<() => void>();
   readonly #createdAtMs: number;
+  readonly #stateFolder: string;
+  readonly #spillFolder: string | undefined;
   #state: ChildState = "loading";
   #loaded: LoadedModel | undefined;
   #nextKey = 1;
@@ -90,9 +98,28 @@ class LlamaRuntime implements Runtime {
     this.#createdAtMs = options.clock.now();
     const { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate } = options;
     const device = options.device ?? anyDevice;
+    const prefixBytes = (options.prefixCacheMb ?? 256) * 1e6;
+    this.#stateFolder = stateFolder(prefixBytes);
+    const { prefixSpill } = options;
+    const spill = prefixSpill && {
+      dir: join(prefixSpill.dir, basename(this.#stateFolder)),
+      bytesMax: prefixSpill.mb * 1e6,
+    };
+    this.#spillFolder = spill?.dir;
+    const prefixCache = { dir: this.#stateFolder, bytesMax: prefixBytes, spill };
     const { clock, log, stepTimeoutMs, loadTimeoutMs } = options;
     this.#supervisor = new Supervisor({
-      load: { modelPath, threads, sequences, contextLength, batchTokens, kvMemoryMb, chatTemplate, device },
+      load: {
+        modelPath,
+        threads,
+        sequences,
+        contextLength,
+        batchTokens,
+        kvMemoryMb,
+        chatTemplate,
+        device,
+        prefixCache,
+      },
       clock,
       log,
       stepTimeoutMs,
@@ -104,12 +131,16 @@ class LlamaRuntime implements Runtime {
         for (const event of events) this.#queues.get(event.key)?.push(event);
       },
       onDeath: (error) => {
+        this.#removeStates();
         for (const queue of this.#queues.values()) queue.fail(error);
       },
     });
   }
 
   start(): Promise<void> {
+    const { prefixSpill } = this.#options;
+    removeStaleStateFolders();
+    if (prefixSpill !== undefined) removeStaleStateFolders([prefixSpill.dir]);
     return this.#supervisor.start();
   }
 
@@ -212,7 +243,13 @@ class LlamaRuntime implements Runtime {
   }
 
   close(): Promise<void> {
-    return this.#supervisor.close();
+    return this.#supervisor.close().finally(() => this.#removeStates());
+  }
+
+  /** States are of no use to another child: it numbers its own. */
+  #removeStates(): void {
+    removeStateFolder(this.#stateFolder);
+    if (this.#spillFolder !== undefined) removeStateFolder(this.#spillFolder);
   }
 
   #changeState(state: ChildState, model: LoadedModel | undefined): void {
@@ -233,7 +270,7 @@ class LlamaRuntime implements Runtime {
   }
 
   #generateOptions({ request, prepared, maxTokens }: RuntimeRequest): GenerateOptions {
-    const { logprobs, stopping } = request;
+    const { logprobs, stopping, prefixCache, deterministic } = request;
     const top = logprobs?.top ?? 0;
     return {
       requestId: request.requestId,
@@ -246,6 +283,8 @@ class LlamaRuntime implements Runtime {
       stopTokenIds: stopping?.stopTokenIds ?? [],
       logprobs: logprobs?.output ? { top } : undefined,
       promptLogprobs: logprobs?.prompt ? { top } : undefined,
+      prefixSalt: deterministic || prefixCache?.disabled ? undefined : (prefixCache?.salt ?? ""),
+      deterministic,
     };
   }
 

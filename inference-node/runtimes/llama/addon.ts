@@ -18,6 +18,12 @@ export interface AddonContext {
     confidence: boolean,
   ): Promise<[token: number, probabilities: number[] | undefined, confidence: number | undefined]>;
   disposeSequence(sequence: number): void;
+  /** Forgets the cells at positions from `start` up to `end` (-1: all); false when the model can't do that. */
+  removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
+  /** Writes a sequence's cells, with these tokens as a note; gives the file's bytes. Not while a batch is decoded. */
+  saveSequenceStateToFile(path: string, sequence: number, tokens: Uint32Array): Promise<number>;
+  /** Puts saved cells into a sequence, in place of its own; gives the noted tokens. Not while a batch is decoded. */
+  loadSequenceStateFromFile(path: string, sequence: number, contextLength: number): Promise<Uint32Array>;
 }
 
 export interface AddonSampler {

@@ -2,6 +2,7 @@
 import { Code, NodeError } from "../../node-error.ts";
 import { decodePrompt, type Engine, loadEngine } from "./engine.ts";
 import type { LoadOptions, ToChild, ToNode } from "./protocol.ts";
+import { StateStore } from "./state-store.ts";
 import { StepLoop } from "./step-loop.ts";
 
 let engine: Engine | undefined;
@@ -25,11 +26,19 @@ async function load(options: LoadOptions): Promise<void> {
     process.send?.({ type: "load_failed", message: reason } satisfies ToNode, () => process.exit(1));
     return;
   }
-  loop = new StepLoop(
+  const { prefixCache } = options;
+  const store = new StateStore({
+    context: engine.addon.context,
+    contextLength: engine.info.contextLength,
+    ...prefixCache,
+    warn: (sentence) => process.stderr.write(`prefix cache: ${sentence}\n`),
+  });
+  loop = new StepLoop({
     engine,
-    (events) => send({ type: "events", events }),
-    (thrown) => fail("the engine failed in a step", thrown),
-  );
+    store,
+    emit: (events) => send({ type: "events", events }),
+    onFatal: (thrown) => fail("the engine failed in a step", thrown),
+  });
   send({ type: "loaded", model: engine.info });
 }
 

@@ -5,6 +5,10 @@ import type { DeviceOptions } from "./protocol.ts";
 
 export interface EngineConfig {
   readonly device: DeviceOptions;
+  /** Most MB of saved prompts; 0 saves none. */
+  readonly prefixCacheMb: number;
+  /** Folder on a disk for what there is no more room for, and its most MB. */
+  readonly prefixSpill: { readonly dir: string; readonly mb: number } | undefined;
   /** Resident memory of the native child, in MB, above which it is replaced; undefined sets no ceiling. */
   readonly childMemoryMaxMb: number | undefined;
   /** Folder of the reports on children that died; undefined writes none. */
@@ -47,6 +51,8 @@ export function readEngineConfig(env: Environment): EngineConfig {
       kvType,
       kernelCache: env.CUDA_CACHE_PATH || deviceEnv.CUDA_CACHE_PATH,
     },
+    prefixCacheMb: integer(env, "SLUICE_PREFIX_CACHE_MB", 0, 2 ** 24) ?? 256,
+    prefixSpill: prefixSpill(env),
     childMemoryMaxMb: integer(env, "SLUICE_CHILD_MEMORY_MAX_MB", 64, 2 ** 24),
     crashDir: crashFolder(env),
     deviceEnv,
@@ -62,6 +68,15 @@ function refuseUnknownSplit(env: Environment): void {
         "Name the cards, the main one first, by SLUICE_GPU_DEVICES.",
     );
   }
+}
+
+function prefixSpill(env: Environment): EngineConfig["prefixSpill"] {
+  const dir = env.SLUICE_PREFIX_SPILL_DIR || undefined;
+  const mb = integer(env, "SLUICE_PREFIX_SPILL_MB", 1, 2 ** 24);
+  if (dir === undefined && mb !== undefined) {
+    throw new ConfigError("SLUICE_PREFIX_SPILL_MB needs SLUICE_PREFIX_SPILL_DIR, a folder on a disk.");
+  }
+  return dir === undefined ? undefined : { dir, mb: mb ?? 4096 };
 }
 
 function deviceEnvironment(env: Environment): Record<string, string> {

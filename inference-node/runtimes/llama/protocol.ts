@@ -23,6 +23,17 @@ export interface LoadOptions {
   /** In place of the file's own chat template. */
   readonly chatTemplate: string | undefined;
   readonly device: DeviceOptions;
+  readonly prefixCache: PrefixCacheOptions;
+}
+
+/** Where and how much of prompts that were computed is kept beside the sequences. */
+export interface PrefixCacheOptions {
+  /** Folder of the node's own. */
+  readonly dir: string;
+  /** 0 keeps nothing for longer than a copy takes. */
+  readonly bytesMax: number;
+  /** Where goes what there is no more room for; undefined drops it. */
+  readonly spill: { readonly dir: string; readonly bytesMax: number } | undefined;
 }
 
 /** What the child found out about the model that it loaded. */
@@ -74,6 +85,10 @@ export interface GenerateOptions {
   readonly stopTokenIds: readonly number[];
   readonly logprobs: { readonly top: number } | undefined;
   readonly promptLogprobs: { readonly top: number } | undefined;
+  /** Prompts of one salt share their beginnings; undefined neither reads nor leaves any. */
+  readonly prefixSalt: string | undefined;
+  /** Decoded in batches of its own, so that nobody else changes how it is rounded. */
+  readonly deterministic: boolean;
 }
 
 export interface SamplingOptions {
@@ -110,6 +125,7 @@ export type GenerationEvent =
       reason: FinishReasonName;
       stop: string;
       completionTokens: number;
+      cachedTokens: number;
       prefillMs: number;
       decodeMs: number;
     }

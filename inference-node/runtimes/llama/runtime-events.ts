@@ -54,6 +54,7 @@ export function runtimeEvent(event: GenerationEvent, options: GenerateOptions, f
           systemFingerprint: fingerprint,
           usage: create(UsageSchema, {
             promptTokens: options.tokens.length,
+            cachedTokens: event.cachedTokens,
             completionTokens: event.completionTokens,
           }),
           timings: create(TimingsSchema, {

@@ -29,6 +29,8 @@ function play(text: string, ends: Partial<GenerateOptions>) {
     stopTokenIds: [],
     logprobs: undefined,
     promptLogprobs: undefined,
+    prefixSalt: undefined,
+    deterministic: false,
     ...ends,
   };
   const sequence = new Sequence(engine, 1, options, 0, 0);

@@ -3,14 +3,26 @@ import { OutputText } from "../../generation.ts";
 import type { SchedulableSequence } from "../../scheduler.ts";
 import type { AddonSampler } from "./addon.ts";
 import type { Engine } from "./engine.ts";
+import type { PrefixRequest, PrefixSource } from "./prefix-plan.ts";
 import type { FinishReasonName, GenerateOptions, GenerationEvent, TokenScore } from "./protocol.ts";
 import { Scorer, samplerConfig } from "./sampling.ts";
+
+/** What a sequence waits for before it may compute anything: tokens of its prompt that come from elsewhere. */
+export type PrefixWait = { readonly reused: number; readonly source: PrefixSource };
+
+/** A request's prompt as a request for reuse. */
+export function prefixRequestOf({ tokens, prefixSalt, promptLogprobs }: GenerateOptions): PrefixRequest {
+  // Every token of a prompt that is scored has to be computed.
+  return { tokens, salt: prefixSalt ?? "", reuse: prefixSalt !== undefined && promptLogprobs === undefined };
+}
 
 /** A generation that holds a slot of the context. */
 export class Sequence implements SchedulableSequence {
   readonly slot: number;
   readonly arrival: number;
   readonly key: number;
+  /** Set until the reused part of the prompt is in the slot. */
+  wait: PrefixWait | undefined;
   /** Steps that ran after a cancellation was heard; undefined while it was not. */
   stepsAfterCancel: number | undefined;
   readonly #engine: Engine;
@@ -23,7 +35,9 @@ export class Sequence implements SchedulableSequence {
   #prefilledMs = 0;
   /** Tokens in the context. */
   #position = 0;
+  #cachedTokens = 0;
   #lastToken = 0;
+  readonly #generated: number[] = [];
   #completionTokens = 0;
 
   constructor(engine: Engine, key: number, options: GenerateOptions, slot: number, arrival: number) {
@@ -44,8 +58,49 @@ export class Sequence implements SchedulableSequence {
     this.#text = new OutputText(options.stopStrings);
   }
 
+  /** Tokens of the prompt that had to be computed. */
   get promptTokens(): number {
-    return this.#options.tokens.length;
+    return this.#options.tokens.length - this.#cachedTokens;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get deterministic(): boolean {
+    return this.#options.deterministic;
+  }
+
+  /** Who may use this sequence's tokens, or leave some for it; undefined when nobody may. */
+  get salt(): string | undefined {
+    return this.#options.prefixSalt;
+  }
+
+  /** The prompt as a request for reuse. */
+  get prefixRequest(): PrefixRequest {
+    return prefixRequestOf(this.#options);
+  }
+
+  /** The tokens that are in the slot now. */
+  heldTokens(): Uint32Array {
+    const prompt = this.#options.tokens;
+    if (this.#position <= prompt.length) return prompt.slice(0, this.#position);
+    const held = new Uint32Array(this.#position);
+    held.set(prompt);
+    held.set(this.#generated.slice(0, this.#position - prompt.length), prompt.length);
+    return held;
+  }
+
+  /** The tokens that are in the slot now, and the rest of the prompt, which will be. */
+  plannedTokens(): Uint32Array {
+    return this.#position <= this.#options.tokens.length ? this.#options.tokens : this.heldTokens();
+  }
+
+  /** Begins after `count` tokens of the prompt that are in the slot already. */
+  startAfter(count: number): void {
+    this.wait = undefined;
+    this.#position = count;
+    this.#cachedTokens = count;
   }
 
   get promptTokensLeft(): number {
@@ -101,6 +156,7 @@ export class Sequence implements SchedulableSequence {
     if (ended && !(this.#options.sampling.ignoreEos && token >= 0)) return this.#finish("stop", "", events);
     this.#completionTokens += 1;
     this.#lastToken = token;
+    this.#generated.push(token);
     if (this.#options.stopTokenIds.includes(token)) return this.#finish("stop_sequence", "", events);
     const { text, marks, stop } = this.#text.push(this.#engine.vocabulary.bytes(token), score);
     this.#tellDelta(text, marks, events);
@@ -109,9 +165,8 @@ export class Sequence implements SchedulableSequence {
     return this.#finish(this.#options.limitedByContext ? "context_length" : "length", "", events);
   }
 
-  /** Frees what the engine holds for this generation. */
+  /** Frees what the engine holds for this generation, but for its slot. */
   release(): void {
-    this.#engine.addon.context.disposeSequence(this.slot);
     this.#sampler.dispose();
     this.#scorer?.dispose();
   }
@@ -122,7 +177,7 @@ export class Sequence implements SchedulableSequence {
       type: "prefilled",
       key: this.key,
       promptTokens: this.#options.tokens.length,
-      cachedTokens: 0,
+      cachedTokens: this.#cachedTokens,
       scores: this.#promptScores,
     });
   }
@@ -145,6 +200,7 @@ export class Sequence implements SchedulableSequence {
       key: this.key,
       ...ended,
       completionTokens: this.#completionTokens,
+      cachedTokens: this.#cachedTokens,
       prefillMs: this.#prefilledMs - this.#startedMs,
       decodeMs: now - this.#prefilledMs,
     });

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { Engine } from "./engine.ts";
 import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
+import { StateStore } from "./state-store.ts";
 import { StepLoop } from "./step-loop.ts";
 
 const endOfGeneration = 0;
@@ -41,11 +42,17 @@ test("a step that only took in a piece of a prompt says so too", async () => {
       said.push(events.map(({ type }) => type).join());
       if (events.some(({ type }) => type === "finished")) resolve();
     };
-    new StepLoop(
-      silentEngine((tokens) => stepTokens.push(tokens)),
-      emit,
-      reject,
-    ).add(1, options);
+    const engine = silentEngine((tokens) => stepTokens.push(tokens));
+    const { context } = engine.addon;
+    const store = new StateStore({
+      context,
+      contextLength: 1024,
+      dir: "",
+      bytesMax: 0,
+      spill: undefined,
+      warn: () => undefined,
+    });
+    new StepLoop({ engine, store, emit, onFatal: reject }).add(1, options);
   });
   expect(stepTokens.length).toBeGreaterThan(1);
   expect(said).toEqual([...stepTokens.slice(1).map(() => ""), "prefilled,finished"]);

@@ -1,8 +1,11 @@
 // The continuous batch: every step decodes all running sequences and a chunk of the waiting prompts together.
 import { PrefillPacer, planStep, type StepItem } from "../../scheduler.ts";
 import type { Engine } from "./engine.ts";
+import { KvSlots } from "./kv-slots.ts";
+import { PrefixReuse } from "./prefix-reuse.ts";
 import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
-import { Sequence } from "./sequence.ts";
+import { prefixRequestOf, Sequence } from "./sequence.ts";
+import type { StateStore } from "./state-store.ts";
 
 /** A generation that has no slot yet. The node admits no more than there are slots, so this queue stays short. */
 interface Waiting {
@@ -10,24 +13,39 @@ interface Waiting {
   readonly options: GenerateOptions;
 }
 
+export interface StepLoopOptions {
+  readonly engine: Engine;
+  readonly store: StateStore;
+  /** Takes all that a step brought, be it nothing. */
+  readonly emit: (events: GenerationEvent[]) => void;
+  /** Told when the engine failed in a way that leaves its state unknown. */
+  readonly onFatal: (error: unknown) => void;
+  /** Monotonic milliseconds. */
+  readonly nowMs?: (() => number) | undefined;
+}
+
+/** Prompt tokens in a step of a sequence that is decoded alone: always the same, whatever the machine's pace. */
+const aloneChunkTokens = 64;
+
 /** Runs steps while there is work. One `emit` a step carries everything that the step brought, be it nothing. */
 export class StepLoop {
   readonly #engine: Engine;
   readonly #emit: (events: GenerationEvent[]) => void;
   readonly #onFatal: (error: unknown) => void;
+  readonly #nowMs: () => number;
   readonly #pacer: PrefillPacer;
+  readonly #slots: KvSlots;
+  readonly #prefixes: PrefixReuse;
   readonly #running = new Map<number, Sequence>();
-  readonly #freeSlots: number[];
   readonly #waiting: Waiting[] = [];
   #arrivals = 0;
   #active = false;
 
-  /** `onFatal` is told when the engine failed in a way that leaves its state unknown. */
-  constructor(engine: Engine, emit: (events: GenerationEvent[]) => void, onFatal: (error: unknown) => void) {
+  constructor({ engine, store, emit, onFatal, nowMs = () => performance.now() }: StepLoopOptions) {
     this.#engine = engine;
     this.#emit = emit;
     this.#onFatal = onFatal;
-    this.#freeSlots = Array.from({ length: engine.info.sequences }, (_, slot) => engine.info.sequences - 1 - slot);
+    this.#nowMs = nowMs;
     this.#pacer = new PrefillPacer({
       // A running stream's gap grows to three times its quiet one while a long prompt comes in.
       stallFactor: 2,
@@ -35,6 +53,13 @@ export class StepLoop {
       initialTokens: 32,
       tokensMin: 4,
       tokensMax: engine.info.batchTokens,
+    });
+    this.#slots = new KvSlots(engine.addon.context, engine.info.sequences);
+    this.#prefixes = new PrefixReuse({
+      slots: this.#slots,
+      store,
+      prefillMsPerToken: () => this.#pacer.msPerPromptToken,
+      nowMs,
     });
   }
 
@@ -64,7 +89,10 @@ export class StepLoop {
         this.#dropCancelled(events);
         this.#fillSlots(events);
         const steps = this.#running.size > 0;
-        if (steps) await this.#step(events);
+        if (steps) {
+          await this.#prefixes.prepare(this.#running, this.#decoding() > 0);
+          await this.#step(events);
+        }
         // A piece of a prompt brings no event, but that its step has ended is the sign of life that the node waits for.
         if (steps || events.length > 0) this.#emit(events);
         if (this.#running.size === 0 && this.#waiting.length === 0) break;
@@ -85,28 +113,59 @@ export class StepLoop {
   }
 
   #fillSlots(events: GenerationEvent[]): void {
-    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+    while (this.#waiting.length > 0 && this.#slots.freeCount > 0) {
       const { key, options } = this.#waiting.shift() as Waiting;
-      const slot = this.#freeSlots.pop() as number;
       try {
-        this.#running.set(key, new Sequence(this.#engine, key, options, slot, this.#arrivals++));
+        const { slot, reused, source } = this.#prefixes.place(prefixRequestOf(options), this.#running.values());
+        const sequence = new Sequence(this.#engine, key, options, slot, this.#arrivals++);
+        sequence.wait = { reused, source };
+        this.#slots.take(slot);
+        this.#running.set(key, sequence);
       } catch (thrown) {
         // Options that the engine's sampler does not take fail this request, not the batch.
-        this.#freeSlots.push(slot);
         events.push({ type: "failed", key, message: `The engine refused the request's options: ${String(thrown)}` });
       }
     }
   }
 
+  #decoding(): number {
+    let decoding = 0;
+    for (const { wait, promptTokensLeft } of this.#running.values())
+      if (wait === undefined && promptTokensLeft === 0) decoding += 1;
+    return decoding;
+  }
+
   async #step(events: GenerationEvent[]): Promise<void> {
-    const sequences = [...this.#running.values()];
+    const ready = [...this.#running.values()].filter(({ wait }) => wait === undefined);
+    // Each in batches of its own: first those, since their streams wait for the shared batch as well.
+    for (const sequence of ready.filter(({ deterministic }) => deterministic)) await this.#stepAlone(sequence, events);
+    const sequences = ready.filter(({ deterministic }) => !deterministic);
+    if (sequences.length === 0) return this.#dropCancelled(events);
     const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
     const plan = planStep(sequences, {
       batchTokensMax: this.#engine.info.batchTokens,
       ...this.#pacer.budget(decoding, sequences.length - decoding),
     });
     const bySlot = new Map(sequences.map((sequence) => [sequence.slot, sequence]));
-    const entries = await this.#decode(plan, bySlot, decoding);
+    const startedMs = this.#nowMs();
+    const entries = await this.#decode(plan, bySlot);
+    const total = plan.reduce((sum, item) => sum + item.tokens, 0);
+    this.#pacer.observe(decoding, total - decoding, this.#nowMs() - startedMs);
+    await this.#finishStep(entries, events);
+  }
+
+  /** One step of a sequence whose batches have the same shape under any load. */
+  async #stepAlone(sequence: Sequence, events: GenerationEvent[]): Promise<void> {
+    const left = sequence.promptTokensLeft;
+    const tokens = Math.max(1, Math.min(left, aloneChunkTokens, this.#engine.info.batchTokens));
+    const item = { slot: sequence.slot, tokens, sample: tokens >= left };
+    await this.#finishStep(await this.#decode([item], new Map([[sequence.slot, sequence]])), events);
+  }
+
+  async #finishStep(
+    entries: readonly { sequence: Sequence; sample: boolean; indexes: Uint32Array }[],
+    events: GenerationEvent[],
+  ): Promise<void> {
     // A cancellation that came during the decode ends here: its token is not sampled.
     for (const { sequence } of entries) if (sequence.stepsAfterCancel !== undefined) sequence.stepsAfterCancel += 1;
     await this.#sample(
@@ -119,7 +178,6 @@ export class StepLoop {
   async #decode(
     plan: readonly StepItem[],
     bySlot: ReadonlyMap<number, Sequence>,
-    decoding: number,
   ): Promise<{ sequence: Sequence; sample: boolean; indexes: Uint32Array }[]> {
     const context = this.#engine.addon.context;
     const total = plan.reduce((sum, item) => sum + item.tokens, 0);
@@ -128,9 +186,7 @@ export class StepLoop {
       const sequence = bySlot.get(slot) as Sequence;
       return { sequence, sample, indexes: sequence.addToBatch(tokens, sample) };
     });
-    const startedMs = performance.now();
     await context.decodeBatch();
-    this.#pacer.observe(decoding, total - decoding, performance.now() - startedMs);
     return entries;
   }
 
@@ -154,8 +210,6 @@ export class StepLoop {
   #release(sequence: Sequence): void {
     sequence.release();
     this.#running.delete(sequence.key);
-    this.#freeSlots.push(sequence.slot);
-    // Low slots first keeps batches dense.
-    this.#freeSlots.sort((a, b) => b - a);
+    this.#prefixes.release(sequence);
   }
 }

@@ -17,6 +17,7 @@ const finished: GenerationEvent = {
   key: 1,
   reason: "stop",
   stop: "",
+  cachedTokens: 0,
   completionTokens: 1,
   prefillMs: 1,
   decodeMs: 1,

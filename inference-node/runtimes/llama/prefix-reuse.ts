@@ -1,0 +1,175 @@
+// Brings reused prompt tokens into slots: from the slot itself, a saved state, or a sequence that computes them just now.
+import type { KvSlots } from "./kv-slots.ts";
+import { commonPrefix, type Placement, placePrompt } from "./prefix-plan.ts";
+import type { Sequence } from "./sequence.ts";
+import type { StateStore } from "./state-store.ts";
+
+export interface PrefixReuseOptions {
+  readonly slots: KvSlots;
+  readonly store: StateStore;
+  /** Milliseconds that a prompt token takes to compute; undefined before one was measured. */
+  readonly prefillMsPerToken: () => number | undefined;
+  readonly nowMs: () => number;
+}
+
+/** A state of fewer tokens is not worth a file when its slot is needed. */
+const savedTokensMin = 32;
+/** Copies may hold up the streams that decode for so long in one step. */
+const copyMsMax = 100;
+/** Before anything was measured. */
+const prefillMsDefault = 1;
+const copyMsDefault = 0.03;
+const copyMsFixed = 2;
+
+/** The step loop's hand for prefixes. Its methods are called between batches, one at a time. */
+export class PrefixReuse {
+  readonly #options: PrefixReuseOptions;
+  #copyMsPerToken = copyMsDefault;
+
+  constructor(options: PrefixReuseOptions) {
+    this.#options = options;
+  }
+
+  /** Chooses the slot of a newcomer among the free ones, of which there must be one, and where its prompt's beginning is. */
+  place(prompt: Parameters<typeof placePrompt>[0], running: Iterable<Sequence>): Placement {
+    const { slots, store } = this.#options;
+    const busy = [...running].flatMap((sequence) =>
+      sequence.salt === undefined
+        ? []
+        : [{ slot: sequence.slot, salt: sequence.salt, tokens: sequence.plannedTokens() }],
+    );
+    return placePrompt(prompt, {
+      free: slots.free(),
+      busy,
+      saved: store.list(),
+      worthCopying: (saved, size) => this.#worthCopying(saved, size),
+    });
+  }
+
+  /** Fills the slots of sequences that wait for their prefix, as far as time and the sequences that compute it allow. */
+  async prepare(running: ReadonlyMap<number, Sequence>, decoding: boolean): Promise<void> {
+    const startedMs = this.#options.nowMs();
+    for (const sequence of running.values()) {
+      if (sequence.wait === undefined) continue;
+      await this.#prepareOne(sequence, running);
+      if (decoding && this.#options.nowMs() - startedMs > copyMsMax) break;
+    }
+    this.#options.store.trim();
+  }
+
+  /** Gives a sequence's slot back, with what is in it if others may use that. */
+  release(sequence: Sequence): void {
+    const { slots } = this.#options;
+    if (sequence.salt === undefined) slots.giveBack(sequence.slot, undefined);
+    // What the slot held before is still there: the sequence never got to it.
+    else if (sequence.wait !== undefined) slots.giveBack(sequence.slot, slots.held(sequence.slot));
+    else slots.giveBack(sequence.slot, { tokens: sequence.heldTokens(), salt: sequence.salt });
+  }
+
+  async #prepareOne(sequence: Sequence, running: ReadonlyMap<number, Sequence>): Promise<void> {
+    const { wait, slot } = sequence;
+    if (wait === undefined) return;
+    const { slots, store } = this.#options;
+    switch (wait.source.kind) {
+      case "none":
+        await this.#saveHeld(slot);
+        slots.clear(slot);
+        return sequence.startAfter(0);
+      case "slot":
+        return sequence.startAfter(slots.cut(slot, wait.reused) ? wait.reused : 0);
+      case "saved":
+        await this.#saveHeld(slot);
+        return this.#load(wait.source.id, sequence, wait.reused);
+      default: {
+        const from = this.#sourceOf(wait.source.slot, sequence, running);
+        if (from === undefined || from.planned < wait.reused) return this.#lookElsewhere(sequence, running);
+        // Whoever computes it is not there yet.
+        if (from.tokens.length < wait.reused) return;
+        await this.#saveHeld(slot);
+        const id = await this.#timed(from.tokens.length, () =>
+          store.save((wait.source as { slot: number }).slot, from.tokens, sequence.salt ?? ""),
+        );
+        return id === undefined ? this.#startAnew(sequence) : this.#load(id, sequence, wait.reused);
+      }
+    }
+  }
+
+  /** What is in another slot now, and how much of the sequence's prompt is or will be. */
+  #sourceOf(
+    slot: number,
+    sequence: Sequence,
+    running: ReadonlyMap<number, Sequence>,
+  ): { tokens: Uint32Array; planned: number } | undefined {
+    const { slots } = this.#options;
+    const prompt = sequence.prefixRequest.tokens;
+    if (slots.isFree(slot)) {
+      const held = slots.held(slot);
+      if (held.salt !== sequence.salt) return undefined;
+      return { tokens: held.tokens, planned: commonPrefix(prompt, held.tokens) };
+    }
+    for (const other of running.values()) {
+      if (other.slot !== slot || other.salt !== sequence.salt || other.stepsAfterCancel !== undefined) continue;
+      const tokens = other.wait === undefined ? other.heldTokens() : new Uint32Array();
+      return { tokens, planned: commonPrefix(prompt, other.plannedTokens()) };
+    }
+    return undefined;
+  }
+
+  /** The sequence that computed the prefix has ended before it came there: what it left, or another source, or none. */
+  async #lookElsewhere(sequence: Sequence, running: ReadonlyMap<number, Sequence>): Promise<void> {
+    const others = [...running.values()].filter((other) => other !== sequence && other.arrival < sequence.arrival);
+    const { slots, store } = this.#options;
+    const { source, reused } = placePrompt(sequence.prefixRequest, {
+      // Its own slot is what it is, whatever else would be chosen now; those of others are sources alone.
+      free: [{ slot: sequence.slot, ...slots.held(sequence.slot), lastUsed: 0 }, ...slots.free()],
+      busy: others.flatMap((other) =>
+        other.salt === undefined ? [] : [{ slot: other.slot, salt: other.salt, tokens: other.plannedTokens() }],
+      ),
+      saved: store.list(),
+      worthCopying: (saved, size) => this.#worthCopying(saved, size),
+    });
+    if (source.kind === "none" || source.kind === "slot") return this.#startAnew(sequence);
+    sequence.wait = { source, reused };
+  }
+
+  async #startAnew(sequence: Sequence): Promise<void> {
+    sequence.wait = { source: { kind: "none" }, reused: 0 };
+    await this.#prepareOne(sequence, new Map());
+  }
+
+  async #load(id: number, sequence: Sequence, reused: number): Promise<void> {
+    const { slots, store } = this.#options;
+    const { slot } = sequence;
+    slots.clear(slot);
+    const size = store.list().find((state) => state.id === id)?.tokens.length ?? 0;
+    const tokens = await this.#timed(size, () => store.load(id, slot));
+    if (tokens === undefined) {
+      slots.clear(slot);
+      return sequence.startAfter(0);
+    }
+    slots.hold(slot, tokens, sequence.salt ?? "");
+    sequence.startAfter(slots.cut(slot, reused) ? reused : 0);
+  }
+
+  /** Saves what a slot holds before it is overwritten, if that is worth it. */
+  async #saveHeld(slot: number): Promise<void> {
+    const { slots, store } = this.#options;
+    const { tokens, salt } = slots.held(slot);
+    if (!store.keeps || tokens.length < savedTokensMin || store.covers(tokens, salt)) return;
+    await this.#timed(tokens.length, () => store.save(slot, tokens, salt));
+  }
+
+  #worthCopying(tokensSaved: number, stateTokens: number): boolean {
+    const computeMs = tokensSaved * (this.#options.prefillMsPerToken() ?? prefillMsDefault);
+    // Saved and loaded.
+    return computeMs > 2 * (copyMsFixed + stateTokens * this.#copyMsPerToken);
+  }
+
+  async #timed<T>(tokens: number, copy: () => Promise<T>): Promise<T> {
+    const startedMs = this.#options.nowMs();
+    const result = await copy();
+    const ms = Math.max(0, this.#options.nowMs() - startedMs - copyMsFixed);
+    if (tokens > 0) this.#copyMsPerToken = 0.7 * this.#copyMsPerToken + 0.3 * (ms / tokens);
+    return result;
+  }
+}
