@@ -58,6 +58,7 @@ function progressOf(line: Line): { label: string; doneBytes: number; totalBytes:
     waiting: "Waiting for another download",
     downloading: "Downloading",
     unpacking: "Unpacking",
+    converting: "Converting",
     verifying: "Verifying",
   };
   const which = typeof part === "object" && part !== null && "index" in part && "count" in part ? part : undefined;

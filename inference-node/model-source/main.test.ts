@@ -88,7 +88,10 @@ test("resolve prints progress and ends with one result line; list shows it; rm r
   });
   const listed = await run(["list", "--json"], env);
   const reference = "hf:org/repo/m.gguf";
-  expect(listed.lines[0]).toMatchObject({ event: "result", models: [{}, { id: "m", reference, cached: true, path }] });
+  expect(listed.lines[0]).toMatchObject({
+    event: "result",
+    models: [{}, {}, { id: "m", reference, cached: true, path }],
+  });
   const removed = await run(["rm", reference, "--json"], env);
   expect(removed.lines).toEqual([{ event: "result", removed: reference, freed_bytes: gguf.length }]);
 });

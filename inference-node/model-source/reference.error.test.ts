@@ -4,7 +4,7 @@ import { CATALOGUE } from "./catalogue.ts";
 import { nearest, parseReference } from "./reference.ts";
 
 const ways =
-  "name a model of the catalogue (smollm2-135m-instruct), hf:ORGANIZATION/REPOSITORY/FILE.gguf, or the path of a .gguf file.";
+  "name a model of the catalogue (smollm2-135m-instruct, all-minilm-l6-v2), hf:ORGANIZATION/REPOSITORY/FILE.gguf, or the path of a .gguf file.";
 
 test("an unknown id is named, with the near match and all ways to name a model", () => {
   expect(() => parseReference("smollm2-135m-instuct", CATALOGUE)).toThrow(

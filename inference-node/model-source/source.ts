@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { ModelSourceConfig } from "./config.ts";
 import { noSpace } from "./model-error.ts";
 
-type Phase = "waiting" | "downloading" | "unpacking" | "verifying";
+type Phase = "waiting" | "downloading" | "unpacking" | "converting" | "verifying";
 
 /** How far a pull has come. */
 export interface Progress {
