@@ -1,18 +1,19 @@
 // Admission refuses what it can't hold, with a delay after which to try again.
 import { expect, it } from "vitest";
-import { Admission, type AdmissionRequest } from "./admission.ts";
+import type { Admission, AdmissionRequest } from "./admission.ts";
 import { Code } from "./node-error.ts";
+import { openAdmission } from "./testing/ask-admission.ts";
 import { manualClock } from "./testing/manual-clock.ts";
 
 const clock = manualClock();
 
 function admission(queueDepthMax: number, queueTokensMax = 1_000): Admission {
-  return new Admission({ slots: () => 1, isReady: () => true, queueDepthMax, queueTokensMax, clock });
+  return openAdmission(clock, { queueDepthMax, queueTokensMax });
 }
 
 function request(more: Partial<AdmissionRequest> = {}): AdmissionRequest {
   const signal = new AbortController().signal;
-  return { priority: "interactive", tenant: "", tokens: 1, signal, deadlineAt: undefined, ...more };
+  return { tokens: 1, signal, deadlineAt: undefined, ...more };
 }
 
 it("refuses the request after the last place, with a retry delay of at least a second", () => {
@@ -58,7 +59,7 @@ it("refuses a request whose deadline comes before its turn, once the pace is kno
   one.reserve().admit(request());
   const soon = request({ deadlineAt: clock.monotonic() + 5_000 });
   expect(() => one.reserve().admit(soon)).toThrow(
-    expect.objectContaining({ code: Code.RESOURCE_EXHAUSTED, reason: "QUEUE_TOO_SLOW", retryAfterMs: 10_000 }),
+    expect.objectContaining({ code: Code.RESOURCE_EXHAUSTED, reason: "QUEUE_TOO_SLOW", retryAfterMs: 5_000 }),
   );
   expect(() => one.reserve().admit(request({ deadlineAt: clock.monotonic() + 20_000 }))).not.toThrow();
 });

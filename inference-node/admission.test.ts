@@ -1,8 +1,9 @@
 // Admission gives slots in order, keeps its bounds and forgets the dead at once.
 import { getEventListeners } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Admission, type AdmissionRequest, type Permit } from "./admission.ts";
+import type { Admission, Permit } from "./admission.ts";
 import { Code, NodeError } from "./node-error.ts";
+import { ask, openAdmission } from "./testing/ask-admission.ts";
 import { type ManualClock, manualClock } from "./testing/manual-clock.ts";
 
 let clock: ManualClock;
@@ -16,19 +17,7 @@ beforeEach(() => {
 });
 
 function admission(limits: { queueDepthMax?: number; queueTokensMax?: number } = {}): Admission {
-  return new Admission({
-    slots: () => slots,
-    isReady: () => ready,
-    queueDepthMax: 100,
-    queueTokensMax: 1_000,
-    clock,
-    ...limits,
-  });
-}
-
-function ask(to: Admission, more: Partial<AdmissionRequest> = {}): Permit {
-  const signal = new AbortController().signal;
-  return to.reserve().admit({ priority: "interactive", tenant: "", tokens: 1, signal, deadlineAt: undefined, ...more });
+  return openAdmission(clock, { slots: () => slots, isReady: () => ready, ...limits });
 }
 
 /** Names in the order in which their permits are granted. */

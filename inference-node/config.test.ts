@@ -15,6 +15,7 @@ it("has safe defaults: loopback, bounded queue, no TLS", () => {
     tls: undefined,
     drainGraceMs: 30_000,
     queueDepthMax: 256,
+    batchSlotsPercent: 75,
     sequences: undefined,
     logLevel: "info",
   });
@@ -30,6 +31,7 @@ it("takes every variable, and an empty one as absent", () => {
     SLUICE_NODE_WEB_PORT: "",
     SLUICE_SEQUENCES: "3",
     SLUICE_QUEUE_DEPTH_MAX: "0",
+    SLUICE_BATCH_SLOTS_PERCENT: "50",
     SLUICE_LOG_LEVEL: "debug",
   });
   expect(config).toMatchObject({
@@ -39,6 +41,7 @@ it("takes every variable, and an empty one as absent", () => {
     webPort: 50_052,
     sequences: 3,
     queueDepthMax: 0,
+    batchSlotsPercent: 50,
   });
 });
 

@@ -21,6 +21,8 @@ export interface NodeConfig {
   readonly drainGraceMs: number;
   readonly queueDepthMax: number;
   readonly queueTokensMax: number;
+  /** Part of a model's slots that batch work may hold together, and of its queue. */
+  readonly batchSlotsPercent: number;
   /** How long a new request is held while its model restarts; 0 refuses it at once, for a proxy with other nodes. */
   readonly restartHoldMs: number;
   /** How long a native engine that has work may finish no step, or answer nothing, before it is replaced. */
@@ -66,6 +68,7 @@ export function readConfig(env: Environment = process.env): NodeConfig {
     drainGraceMs: integer(env, "SLUICE_DRAIN_GRACE_MS", 0, 86_400_000) ?? 30_000,
     queueDepthMax: integer(env, "SLUICE_QUEUE_DEPTH_MAX", 0, 1_000_000) ?? 256,
     queueTokensMax: integer(env, "SLUICE_QUEUE_TOKENS_MAX", 0, 2 ** 31) ?? 1_048_576,
+    batchSlotsPercent: integer(env, "SLUICE_BATCH_SLOTS_PERCENT", 1, 100) ?? 75,
     restartHoldMs: integer(env, "SLUICE_RESTART_HOLD_MS", 0, 60_000) ?? 5_000,
     stepTimeoutMs: integer(env, "SLUICE_STEP_TIMEOUT_MS", 1_000, 86_400_000) ?? 60_000,
     loadTimeoutMs: integer(env, "SLUICE_LOAD_TIMEOUT_MS", 1_000, 86_400_000) ?? 900_000,

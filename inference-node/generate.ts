@@ -150,7 +150,8 @@ class Generation {
 
   async #admitAndRun(request: ValidRequest, model: Model): Promise<void> {
     const { models, clock } = this.#deps;
-    const reservation = models.admission(model).reserve();
+    const priority = request.priority === Priority.BATCH ? "batch" : "interactive";
+    const reservation = models.admission(model).reserve({ tenant: request.tenant, priority });
     let permit: Permit | undefined;
     try {
       const prepared = await this.#prepare(request, model);
@@ -158,16 +159,15 @@ class Generation {
       requireTokenIds(request, prepared.vocabularySize);
       const maxTokens = outputLimit(request, model, prepared.promptTokens);
       permit = reservation.admit({
-        priority: request.priority === Priority.BATCH ? "batch" : "interactive",
-        tenant: request.tenant,
         tokens: prepared.promptTokens,
         signal: this.#signal,
         deadlineAt: this.#call.deadlineAt,
       });
       await this.#announce(permit, model);
       const queuedAt = clock.monotonic();
-      await permit.granted;
-      this.#queueMs = clock.monotonic() - queuedAt;
+      await permit.granted.finally(() => {
+        this.#queueMs = clock.monotonic() - queuedAt;
+      });
       await this.#decode({ request: request, prepared, maxTokens }, permit);
     } finally {
       reservation.leave();
@@ -206,14 +206,17 @@ class Generation {
         if (event.case === "delta") {
           this.#firstDeltaAt ??= clock.monotonic();
           this.#running.completionTokens = event.value.completionTokens;
+          permit.served(event.value.completionTokens);
           const wait = coalescer ? coalescer.push(event.value) : emit(event.value);
           if (wait) await wait;
         } else if (event.case === "prefilled") {
           this.#running.promptTokens = event.value.promptTokens;
           this.#running.cachedTokens = event.value.cachedTokens;
+          permit.reused(event.value.cachedTokens);
           await this.#emit(event);
         } else {
           await coalescer?.finish();
+          permit.served(event.value.usage?.completionTokens ?? 0);
           permit.release(); // The slot is free now, however slowly the caller reads the end.
           return await this.#finish(event.value);
         }

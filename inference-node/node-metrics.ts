@@ -7,6 +7,8 @@ export interface NodeMetrics {
   readonly admitted: Counter;
   /** Requests that ended with an error before Admitted. Labels: model_name, code. */
   readonly refused: Counter;
+  /** Requests of any kind that admission refused. Labels: model_name, reason. */
+  readonly rejections: Counter;
   /** Requests that ended with Finished. Labels: model_name, finished_reason. */
   readonly succeeded: Counter;
   /** Requests that ended with an error after Admitted, cancelled ones left out. Labels: model_name, code. */
@@ -31,7 +33,7 @@ export interface NodeGauges {
 export function createNodeMetrics(gauges: NodeGauges): NodeMetrics {
   const registry = new MetricRegistry();
   registry.gauge("sluice_num_requests_running", "Requests that hold a slot.", gauges.running);
-  registry.gauge("sluice_num_requests_waiting", "Requests that wait for a slot.", gauges.waiting);
+  registry.gauge("sluice_num_requests_waiting", "Requests that wait for a slot, by queue class.", gauges.waiting);
   registry.gauge("process_resident_memory_bytes", "Resident memory of the node's own process.", () => [
     { labels: {}, value: process.memoryUsage.rss() },
   ]);
@@ -39,6 +41,7 @@ export function createNodeMetrics(gauges: NodeGauges): NodeMetrics {
     registry,
     admitted: registry.counter("sluice_requests_admitted_total", "Requests admitted."),
     refused: registry.counter("sluice_requests_refused_total", "Requests refused before admission, by gRPC code."),
+    rejections: registry.counter("sluice_admission_rejections_total", "Requests that admission refused, by reason."),
     succeeded: registry.counter("sluice_request_success_total", "Requests finished, by finish reason."),
     failed: registry.counter("sluice_requests_failed_total", "Admitted requests that failed, by gRPC code."),
     cancelled: registry.counter("sluice_requests_cancelled_total", "Requests whose caller went away."),

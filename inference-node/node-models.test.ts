@@ -30,6 +30,7 @@ function follow(): {
     clock,
     queueDepthMax: 10,
     queueTokensMax: 10,
+    batchSlotsPercent: 100,
     restartHoldMs: 5_000,
     onRestart: (id) => changes.push(`restart ${id}`),
     onServingChange: (serving, reason) => changes.push(serving ? "serving" : reason),
@@ -42,8 +43,6 @@ function follow(): {
 }
 
 const request = {
-  priority: "interactive",
-  tenant: "",
   tokens: 1,
   signal: new AbortController().signal,
   deadlineAt: undefined,

@@ -5,6 +5,7 @@ import type { Clock } from "./clock.ts";
 import type { GaugeSample } from "./metrics.ts";
 import { Code, NodeError } from "./node-error.ts";
 import type { Runtime } from "./runtime.ts";
+import { priorities } from "./waiting-line.ts";
 
 export interface NodeModelsOptions {
   runtime: Runtime;
@@ -13,10 +14,14 @@ export interface NodeModelsOptions {
   queueDepthMax: number;
   /** Most prompt tokens that wait for a slot of one model. */
   queueTokensMax: number;
+  /** Part of a model's slots that batch work may hold together, 1 to 100. */
+  batchSlotsPercent: number;
   /** How long a new request is held while its model restarts, in milliseconds; 0 refuses it at once. */
   restartHoldMs: number;
   /** Called each time that a model is ready again after it was not. */
   onRestart: (model: string) => void;
+  /** Called for each request that admission refuses, with the reason. */
+  onRejection?: (model: string, reason: string) => void;
   /** Called after the node began or ceased to take work; `reason` says why it ceased. */
   onServingChange: (serving: boolean, reason: string) => void;
 }
@@ -85,8 +90,12 @@ export class NodeModels {
 
   /** The model's admission. Throws UNAVAILABLE while the node drains or the model does not answer. */
   admission(model: Model): Admission {
-    if (this.#draining) throw drainingError();
+    if (this.#draining) {
+      this.#options.onRejection?.(model.id, "DRAINING");
+      throw drainingError();
+    }
     if (model.state !== ModelState.READY) {
+      this.#options.onRejection?.(model.id, "MODEL_NOT_READY");
       const message =
         model.state === ModelState.LOADING ? "The model is loading." : "The model's engine is restarting.";
       throw new NodeError(Code.UNAVAILABLE, message, { reason: "MODEL_NOT_READY", retryAfterMs: restartRetryMs });
@@ -111,16 +120,28 @@ export class NodeModels {
     return this.list().map(({ id }) => ({ labels: { model_name: id }, value: read(this.#of(id).admission) }));
   }
 
+  /** One sample a model and queue class: the requests that wait. */
+  waitingSamples(): GaugeSample[] {
+    return priorities.flatMap((priority) =>
+      this.samples((admission) => admission.waitingOf(priority)).map(({ labels, value }) => ({
+        labels: { ...labels, priority },
+        value,
+      })),
+    );
+  }
+
   #of(id: string): Served {
     let served = this.#served.get(id);
     if (served === undefined) {
-      const { queueDepthMax, queueTokensMax, clock } = this.#options;
+      const { queueDepthMax, queueTokensMax, batchSlotsPercent, clock } = this.#options;
       const current = (): Model | undefined => this.list().find((one) => one.id === id);
       const admission = new Admission({
         slots: () => current()?.sequences ?? 0,
         isReady: () => current()?.state === ModelState.READY,
         queueDepthMax,
         queueTokensMax,
+        batchSlotsPercent,
+        onRejection: (reason) => this.#options.onRejection?.(id, reason),
         clock,
       });
       served = { admission, ready: false, everReady: false, givingUp: undefined };

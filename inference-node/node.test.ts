@@ -140,7 +140,8 @@ it("writes metrics under vLLM's names with the prefix sluice_", async () => {
   await node.clients.web.generate(scripted({ fail: "internal" }));
   const text = await node.metrics();
   expect(text).toContain('sluice_num_requests_running{model_name="scripted"} 0');
-  expect(text).toContain('sluice_num_requests_waiting{model_name="scripted"} 0');
+  expect(text).toContain('sluice_num_requests_waiting{model_name="scripted",priority="interactive"} 0');
+  expect(text).toContain('sluice_num_requests_waiting{model_name="scripted",priority="batch"} 0');
   expect(text).toContain('sluice_generation_tokens_total{model_name="scripted"} 2');
   expect(text).toContain('sluice_request_success_total{model_name="scripted",finished_reason="stop"} 1');
   expect(text).toContain('sluice_requests_refused_total{model_name="scripted",code="INTERNAL"} 1');

@@ -27,6 +27,8 @@ export interface NodeOptions {
   nodeId: string;
   queueDepthMax: number;
   queueTokensMax: number;
+  /** Part of a model's slots that batch work may hold together, 1 to 100. */
+  batchSlotsPercent: number;
   /** How long a new request is held while its model restarts, in milliseconds; 0 refuses it at once. */
   restartHoldMs: number;
 }
@@ -56,14 +58,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   let grpcDoor: GrpcDoor | undefined;
   const metrics = createNodeMetrics({
     running: () => models.samples((admission) => admission.running),
-    waiting: () => models.samples((admission) => admission.waiting),
+    waiting: () => models.waitingSamples(),
   });
   const models: NodeModels = new NodeModels({
     runtime,
     clock,
     queueDepthMax: options.queueDepthMax,
     queueTokensMax: options.queueTokensMax,
+    batchSlotsPercent: options.batchSlotsPercent,
     restartHoldMs: options.restartHoldMs,
+    onRejection: (model, reason) => metrics.rejections.add(1, { model_name: model, reason: reason.toLowerCase() }),
     onRestart: (model) => metrics.restarts.add(1, { model_name: model }),
     onServingChange: (serving, reason) => {
       grpcDoor?.setServing(serving);

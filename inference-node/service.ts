@@ -34,6 +34,7 @@ import type { Reservation } from "./admission.ts";
 import { abortError, type Call, unlessAborted, type WriteEvent } from "./call.ts";
 import { cancelledByControl, type GenerateDeps, generate } from "./generate.ts";
 import { invalid, NodeError } from "./node-error.ts";
+import type { Requester } from "./queue-bounds.ts";
 import { requireCapability } from "./request-checks.ts";
 import type { PreparedPrompt } from "./runtime.ts";
 import { validateEmbed, validateRequestId } from "./validate.ts";
@@ -93,18 +94,18 @@ export class Service {
     if (request.dimensions > model.embeddingDimensions) {
       invalid("dimensions", `must be at most ${model.embeddingDimensions}.`);
     }
-    return await this.#during(model, call, async (signal, place) => {
+    const { tenant } = request;
+    const work = async (signal: AbortSignal, place: Reservation): Promise<EmbedResponse> => {
       // Tokens are known only after the runtime has read the inputs; the queue's depth bounds them here.
-      const { tenant } = request;
-      const { deadlineAt } = call;
-      const permit = place.admit({ priority: "interactive", tenant, tokens: 0, signal, deadlineAt });
+      const permit = place.admit({ tokens: 0, signal, deadlineAt: call.deadlineAt });
       try {
         await permit.granted;
         return await runtime.embed(request, signal);
       } finally {
         permit.release();
       }
-    });
+    };
+    return await this.#during(model, call, work, { tenant, priority: "interactive" });
   }
 
   async tokenize({ model, text, specialTokens }: TokenizeRequest, call: Call): Promise<TokenizeResponse> {
@@ -133,8 +134,9 @@ export class Service {
     model: Model,
     call: Call,
     work: (signal: AbortSignal, place: Reservation) => Promise<T>,
+    who?: Requester,
   ): Promise<T> {
-    const place = this.#options.models.admission(model).reserve();
+    const place = this.#options.models.admission(model).reserve(who);
     try {
       call.signal.throwIfAborted();
       return await unlessAborted(work(call.signal, place), call.signal);

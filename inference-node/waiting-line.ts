@@ -1,63 +1,76 @@
-// The order in which queued requests get a slot: interactive before batch, first come first served within each.
+// The order in which queued requests get a slot: interactive before batch, fair between tenants within each.
+import { type Ahead, type Charge, FairLine, type FairLineOptions, type FairWaiter } from "./fair-line.ts";
 
 /** The queue classes, first served first. */
-const priorities = ["interactive", "batch"] as const;
+export const priorities = ["interactive", "batch"] as const;
 export type PriorityClass = (typeof priorities)[number];
 
 /** A request in the line. */
-export interface Waiter {
+export interface Waiter extends FairWaiter {
   readonly priority: PriorityClass;
-  /** Who pays. The order does not heed it yet. */
-  readonly tenant: string;
-  /** Prompt tokens. */
-  readonly tokens: number;
 }
 
-/** A line of waiters; every operation is constant time but `ahead`, which is constant in the number of classes. */
+/** What is ahead of a newcomer, by class. */
+export type LineAhead = Readonly<Record<PriorityClass, Ahead>>;
+
+const nobody: Ahead = { requests: 0, sequences: 0 };
+
+/** Tells a class what a running request has used. */
+export interface Meter {
+  /** Tokens generated so far, all sequences together. */
+  generated(total: number): void;
+  /** Prompt tokens that were taken from a reused prefix and cost nothing. */
+  reused(total: number): void;
+  /** The work is over. Once. */
+  end(): void;
+}
+
+/** A line for each class. Each has accounts of its own, so that batch work in idle hours costs nobody a turn by day. */
 export class WaitingLine<W extends Waiter> {
-  // A Set keeps insertion order and forgets an aborted waiter at once, wherever it stands.
-  readonly #classes: Record<PriorityClass, Set<W>> = { interactive: new Set(), batch: new Set() };
-  #tokens = 0;
+  readonly #lines: Record<PriorityClass, FairLine<W>>;
+
+  constructor(options?: FairLineOptions) {
+    this.#lines = { interactive: new FairLine(options), batch: new FairLine(options) };
+  }
 
   get length(): number {
-    return this.#classes.interactive.size + this.#classes.batch.size;
+    return this.#lines.interactive.length + this.#lines.batch.length;
   }
 
-  /** Prompt tokens of all waiters. */
-  get tokens(): number {
-    return this.#tokens;
+  lengthOf(priority: PriorityClass): number {
+    return this.#lines[priority].length;
   }
 
-  /** How many would be served before a newcomer of this class. */
-  ahead(priority: PriorityClass): number {
-    let count = 0;
-    for (const name of priorities) {
-      count += this.#classes[name].size;
-      if (name === priority) break;
-    }
-    return count;
+  /** An estimate of what is served before a newcomer, if nobody else comes. */
+  ahead(priority: PriorityClass, tenant: string): LineAhead {
+    const { interactive, batch } = this.#lines;
+    if (priority === "interactive") return { interactive: interactive.ahead(tenant), batch: nobody };
+    const whole = { requests: interactive.length, sequences: interactive.sequences };
+    return { interactive: whole, batch: batch.ahead(tenant) };
   }
 
   push(waiter: W): void {
-    this.#classes[waiter.priority].add(waiter);
-    this.#tokens += waiter.tokens;
+    this.#lines[waiter.priority].push(waiter);
   }
 
-  /** Takes the next out of the line; undefined when nobody waits. */
-  shift(): W | undefined {
-    for (const name of priorities) {
-      for (const waiter of this.#classes[name]) {
-        this.delete(waiter);
-        return waiter;
-      }
-    }
-    return undefined;
+  /** Whose turn it is; undefined when nobody waits. */
+  next(): W | undefined {
+    return this.#lines.interactive.next() ?? this.#lines.batch.next();
+  }
+
+  /** Takes `next()` out of the line to run, and begins to count what it uses. */
+  start(waiter: W): Meter {
+    const line = this.#lines[waiter.priority];
+    const charge: Charge = line.start(waiter);
+    return {
+      generated: (total) => line.generated(charge, total),
+      reused: (total) => line.reused(charge, total),
+      end: () => line.end(charge),
+    };
   }
 
   /** Takes one out, wherever it stands; false when it is not in the line. */
   delete(waiter: W): boolean {
-    if (!this.#classes[waiter.priority].delete(waiter)) return false;
-    this.#tokens -= waiter.tokens;
-    return true;
+    return this.#lines[waiter.priority].delete(waiter);
   }
 }

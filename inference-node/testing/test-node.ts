@@ -61,6 +61,7 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
     nodeId: "test-node",
     queueDepthMax: 16,
     queueTokensMax: 10_000,
+    batchSlotsPercent: 75,
     restartHoldMs: 0,
     ...rest,
     runtime,
