@@ -76,6 +76,7 @@ class LlamaRuntime implements Runtime {
     "sampling.logit_bias",
     "stopping.stop_token_ids",
     "stopping.ignore_eos",
+    "stopping.min_tokens",
     "logprobs.prompt",
     "deterministic",
     "prompt.text",
@@ -301,6 +302,7 @@ class LlamaRuntime implements Runtime {
       seed: sampling?.seed === undefined ? randomBytes(4).readUInt32LE() : foldSeed(sampling.seed),
       logitBias: sampling?.logitBias.map(({ tokenId, bias }) => ({ tokenId, bias })) ?? [],
       ignoreEos: stopping?.ignoreEos ?? false,
+      minTokens: stopping?.minTokens ?? 0,
     };
   }
 }

@@ -18,7 +18,9 @@ export interface Generated {
 
 type GenerateRequestInit = Exclude<MessageInitShape<typeof GenerateRequestSchema>, { $typeName: string }>;
 export type PromptInit = MessageInitShape<typeof PromptSchema>;
-type RequestInit = Partial<Pick<GenerateRequestInit, "sampling" | "stopping" | "logprobs">>;
+type RequestInit = Partial<
+  Pick<GenerateRequestInit, "sampling" | "stopping" | "logprobs" | "prefixCache" | "deterministic">
+>;
 
 /** A chat of one user message. */
 export function userPrompt(content: string): PromptInit {

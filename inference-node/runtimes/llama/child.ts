@@ -4,6 +4,10 @@ import { decodePrompt, type Engine, loadEngine } from "./engine.ts";
 import type { LoadOptions, ToChild, ToNode } from "./protocol.ts";
 import { StateStore } from "./state-store.ts";
 import { StepLoop } from "./step-loop.ts";
+import { warmUp } from "./warm-up.ts";
+
+/** Between two reports of the resident memory. */
+const memoryIntervalMs = 1_000;
 
 let engine: Engine | undefined;
 let loop: StepLoop | undefined;
@@ -18,13 +22,26 @@ function fail(what: string, thrown: unknown): void {
   process.exit(1);
 }
 
+function failLoad(message: string): void {
+  process.send?.({ type: "load_failed", message } satisfies ToNode, () => process.exit(1));
+}
+
+/** The node keeps the ceiling on memory, and can't look into another process on every platform. */
+function tellMemory(): void {
+  send({ type: "memory", residentBytes: process.memoryUsage.rss() });
+}
+
 async function load(options: LoadOptions): Promise<void> {
   try {
     engine = await loadEngine(options, (level, message) => process.stderr.write(`llama ${level}: ${message.trim()}\n`));
   } catch (thrown) {
+    return failLoad(thrown instanceof Error ? thrown.message : String(thrown));
+  }
+  try {
+    await warmUp(engine);
+  } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    process.send?.({ type: "load_failed", message: reason } satisfies ToNode, () => process.exit(1));
-    return;
+    return failLoad(`The engine failed in its first step (${reason}): set SLUICE_GPU=cpu to see whether the GPU is why.`);
   }
   const { prefixCache } = options;
   const store = new StateStore({
@@ -36,10 +53,11 @@ async function load(options: LoadOptions): Promise<void> {
   loop = new StepLoop({
     engine,
     store,
-    emit: (events) => send({ type: "events", events }),
+    emit: (events, step) => send({ type: "events", events, step }),
     onFatal: (thrown) => fail("the engine failed in a step", thrown),
   });
-  send({ type: "loaded", model: engine.info });
+  send({ type: "loaded", model: engine.info, residentBytes: process.memoryUsage.rss() });
+  setInterval(tellMemory, memoryIntervalMs);
 }
 
 type Answer = Uint32Array | string;
@@ -88,6 +106,9 @@ function receive(message: ToChild): void {
       break;
     case "cancel":
       loop?.cancel(message.key);
+      break;
+    case "force":
+      loop?.force(message.key, message.text);
       break;
   }
 }

@@ -104,6 +104,8 @@ export interface SamplingOptions {
   readonly seed: number;
   readonly logitBias: readonly { readonly tokenId: number; readonly bias: number }[];
   readonly ignoreEos: boolean;
+  /** No token that ends the generation before so many. */
+  readonly minTokens: number;
 }
 
 export interface TokenScore {
@@ -142,7 +144,9 @@ export type ToChild =
   /** Nobody waits for the answer any more. */
   | { type: "cancel_call"; call: number }
   | { type: "generate"; key: number; options: GenerateOptions }
-  | { type: "cancel"; key: number };
+  | { type: "cancel"; key: number }
+  /** Goes on with this text, special tokens read as such, as if the model had written it; nothing when it has ended. */
+  | { type: "force"; key: number; text: string };
 
 /** A NodeError on its way through IPC. */
 export interface ErrorMessage {
@@ -154,9 +158,11 @@ export interface ErrorMessage {
 }
 
 export type ToNode =
-  | { type: "loaded"; model: LoadedModel }
+  | { type: "loaded"; model: LoadedModel; residentBytes?: number }
   | { type: "load_failed"; message: string }
   | { type: "reply"; call: number; value: Uint32Array | string }
   | { type: "reply_error"; call: number; error: ErrorMessage }
   /** Everything that one step brought, sent after each step: none says only that the engine is alive. */
-  | { type: "events"; events: readonly GenerationEvent[]; step?: StepSummary };
+  | { type: "events"; events: readonly GenerationEvent[]; step?: StepSummary | undefined }
+  /** Sent once a second. */
+  | { type: "memory"; residentBytes: number };

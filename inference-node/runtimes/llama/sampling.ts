@@ -3,12 +3,20 @@ import type { Addon, AddonSampler, AddonSamplerConfig } from "./addon.ts";
 import type { SamplingOptions, TokenScore } from "./protocol.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** Turns a request's options into the engine's. `promptTokens` count for the repetition penalty alone. */
+/** What the options of one request are turned into the engine's by. */
+export interface SamplerSurroundings {
+  readonly endOfGenerationTokens: readonly number[];
+  readonly contextLength: number;
+  /** They count for the repetition penalty alone. */
+  readonly promptTokens: Uint32Array;
+  /** Tokens that were generated already; the engine starts its history again when it differs from these. */
+  readonly generated: readonly number[];
+}
+
+/** Turns a request's options into the engine's. Until `minTokens` are generated, no token that ends it can be drawn. */
 export function samplerConfig(
   options: SamplingOptions,
-  endOfGenerationTokens: readonly number[],
-  contextLength: number,
-  promptTokens: Uint32Array,
+  { endOfGenerationTokens, contextLength, promptTokens, generated }: SamplerSurroundings,
 ): AddonSamplerConfig {
   const { presencePenalty, frequencyPenalty, repetitionPenalty } = options;
   const generatedOnly = presencePenalty !== 0 || frequencyPenalty !== 0;
@@ -26,10 +34,11 @@ export function samplerConfig(
     // The engine keeps one history for all three: presence and frequency are about what was generated (OpenAI's
     // definition), a repetition penalty alone also about the prompt.
     config.repeatPenaltyMaxTokens = contextLength;
-    config.repeatPenaltyTokens = generatedOnly ? new Uint32Array() : promptTokens;
+    config.repeatPenaltyTokens = Uint32Array.from([...(generatedOnly ? [] : promptTokens), ...generated]);
   }
   const biases = new Map(options.logitBias.map(({ tokenId, bias }) => [tokenId, bias <= -100 ? -Infinity : bias]));
-  if (options.ignoreEos) for (const token of endOfGenerationTokens) biases.set(token, -Infinity);
+  if (options.ignoreEos || generated.length < options.minTokens)
+    for (const token of endOfGenerationTokens) biases.set(token, -Infinity);
   if (biases.size > 0) {
     config.tokenBiasKeys = Uint32Array.from(biases.keys());
     config.tokenBiasValues = Float32Array.from(biases.values());

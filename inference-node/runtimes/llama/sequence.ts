@@ -1,7 +1,7 @@
 // One generation inside the child: its place in the prompt, its sampler, its text and its end.
 import { OutputText } from "../../generation.ts";
 import type { SchedulableSequence } from "../../scheduler.ts";
-import type { AddonSampler } from "./addon.ts";
+import type { AddonSampler, AddonSamplerConfig } from "./addon.ts";
 import type { Engine } from "./engine.ts";
 import type { PrefixRequest, PrefixSource } from "./prefix-plan.ts";
 import type { FinishReasonName, GenerateOptions, GenerationEvent, TokenScore } from "./protocol.ts";
@@ -38,6 +38,8 @@ export class Sequence implements SchedulableSequence {
   #cachedTokens = 0;
   #lastToken = 0;
   readonly #generated: number[] = [];
+  /** Tokens that come before the model chooses again. */
+  #forced: number[] = [];
   #completionTokens = 0;
 
   constructor(engine: Engine, key: number, options: GenerateOptions, slot: number, arrival: number) {
@@ -50,9 +52,7 @@ export class Sequence implements SchedulableSequence {
     this.slot = slot;
     this.arrival = arrival;
     this.#startedMs = performance.now();
-    this.#sampler = engine.addon.createSampler(
-      samplerConfig(options.sampling, engine.endOfGenerationTokens, engine.info.contextLength, options.tokens),
-    );
+    this.#sampler = engine.addon.createSampler(this.#samplerConfig());
     const scored = options.logprobs !== undefined || options.promptLogprobs !== undefined;
     this.#scorer = scored ? new Scorer(engine.addon, engine.vocabulary) : undefined;
     this.#text = new OutputText(options.stopStrings);
@@ -141,9 +141,29 @@ export class Sequence implements SchedulableSequence {
     }
   }
 
-  /** Samples the next token from a batch index. */
+  #samplerConfig(): AddonSamplerConfig {
+    const { endOfGenerationTokens, info } = this.#engine;
+    return samplerConfig(this.#options.sampling, {
+      endOfGenerationTokens,
+      contextLength: info.contextLength,
+      promptTokens: this.#options.tokens,
+      generated: this.#generated,
+    });
+  }
+
+  /** Goes on with these tokens, as if they had been sampled. Never more than the context has room for come of it. */
+  force(tokens: Uint32Array): void {
+    this.#forced.push(...tokens);
+  }
+
+  /** Samples the next token from a batch index, or takes one that is forced. */
   async sample(batchIndex: number): Promise<{ token: number; score: TokenScore | undefined }> {
-    const token = await this.#engine.addon.context.sampleToken(batchIndex, this.#sampler);
+    const { minTokens } = this.#options.sampling;
+    // From here on the generation may end. The sampler keeps its seed and its history.
+    if (minTokens > 0 && this.#completionTokens === minTokens) this.#sampler.applyConfig(this.#samplerConfig());
+    // The first sample of a step settles the engine's outputs for the others, so it is taken in any case.
+    const sampled = await this.#engine.addon.context.sampleToken(batchIndex, this.#sampler);
+    const token = this.#forced.shift() ?? sampled;
     const options = this.#options.logprobs;
     const score = options && token >= 0 ? await this.#scorer?.score(batchIndex, token, options.top) : undefined;
     return { token, score };

@@ -3,9 +3,10 @@ import { PrefillPacer, planStep, type StepItem } from "../../scheduler.ts";
 import type { Engine } from "./engine.ts";
 import { KvSlots } from "./kv-slots.ts";
 import { PrefixReuse } from "./prefix-reuse.ts";
-import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
+import type { GenerateOptions, GenerationEvent, StepSummary } from "./protocol.ts";
 import { prefixRequestOf, Sequence } from "./sequence.ts";
 import type { StateStore } from "./state-store.ts";
+import { StepMeter } from "./step-meter.ts";
 
 /** A generation that has no slot yet. The node admits no more than there are slots, so this queue stays short. */
 interface Waiting {
@@ -17,7 +18,7 @@ export interface StepLoopOptions {
   readonly engine: Engine;
   readonly store: StateStore;
   /** Takes all that a step brought, be it nothing. */
-  readonly emit: (events: GenerationEvent[]) => void;
+  readonly emit: (events: GenerationEvent[], step?: StepSummary) => void;
   /** Told when the engine failed in a way that leaves its state unknown. */
   readonly onFatal: (error: unknown) => void;
   /** Monotonic milliseconds. */
@@ -30,12 +31,13 @@ const aloneChunkTokens = 64;
 /** Runs steps while there is work. One `emit` a step carries everything that the step brought, be it nothing. */
 export class StepLoop {
   readonly #engine: Engine;
-  readonly #emit: (events: GenerationEvent[]) => void;
+  readonly #emit: (events: GenerationEvent[], step?: StepSummary) => void;
   readonly #onFatal: (error: unknown) => void;
   readonly #nowMs: () => number;
   readonly #pacer: PrefillPacer;
   readonly #slots: KvSlots;
   readonly #prefixes: PrefixReuse;
+  readonly #meter = new StepMeter();
   readonly #running = new Map<number, Sequence>();
   readonly #waiting: Waiting[] = [];
   #arrivals = 0;
@@ -81,6 +83,11 @@ export class StepLoop {
     if (sequence !== undefined) sequence.stepsAfterCancel ??= 0;
   }
 
+  /** Makes a running generation go on with this text before it chooses for itself again. */
+  force(key: number, text: string): void {
+    this.#running.get(key)?.force(this.#engine.addon.model.tokenize(text, true));
+  }
+
   async #run(): Promise<void> {
     this.#active = true;
     try {
@@ -94,7 +101,7 @@ export class StepLoop {
           await this.#step(events);
         }
         // A piece of a prompt brings no event, but that its step has ended is the sign of life that the node waits for.
-        if (steps || events.length > 0) this.#emit(events);
+        if (steps || events.length > 0) this.#emit(events, this.#meter.take(this.#running.values()));
         if (this.#running.size === 0 && this.#waiting.length === 0) break;
       }
     } catch (thrown) {
@@ -182,11 +189,14 @@ export class StepLoop {
     const context = this.#engine.addon.context;
     const total = plan.reduce((sum, item) => sum + item.tokens, 0);
     context.initBatch(total);
+    const decoding = plan.filter(({ slot }) => bySlot.get(slot)?.promptTokensLeft === 0).length;
+    const startedMs = this.#nowMs();
     const entries = plan.map(({ slot, tokens, sample }) => {
       const sequence = bySlot.get(slot) as Sequence;
       return { sequence, sample, indexes: sequence.addToBatch(tokens, sample) };
     });
     await context.decodeBatch();
+    this.#meter.add(decoding, total - decoding, this.#nowMs() - startedMs);
     return entries;
   }
 

@@ -4,8 +4,10 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../clock.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
+import { ChildOutput } from "./child-output.ts";
+import type { CrashReports } from "./crash-report.ts";
 import { type Answer, OpenCalls } from "./open-calls.ts";
-import type { GenerationEvent, LoadedModel, LoadOptions, ToChild, ToNode } from "./protocol.ts";
+import type { GenerateOptions, GenerationEvent, LoadedModel, LoadOptions, StepSummary, ToChild, ToNode } from "./protocol.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const childPath = fileURLToPath(new URL("./child.ts", import.meta.url));
@@ -18,10 +20,18 @@ const backOffMs = [0, 0, 0, 250, 1000, 2000, 5000, 10_000, 30_000];
 const stableAfterMs = 60_000;
 /** What a stream that died with the child is told to wait: about one restart. */
 const retryAfterMs = 1000;
-/** The end of the child's error output that goes into the log when it dies, in characters. */
-const errorTailMax = 2000;
+/** How long running streams get to end when a child is replaced for its memory. */
+const replaceGraceMs = 10_000;
 
-export type ChildState = "loading" | "ready" | "down";
+/** `draining` is a child that ends its streams and takes nothing new, since another shall replace it. */
+export type ChildState = "loading" | "ready" | "draining" | "down";
+
+/** A generation that the child has. */
+export interface Work {
+  readonly options: GenerateOptions;
+  /** Tokens that it has generated. */
+  tokens: number;
+}
 
 export interface SupervisorOptions {
   readonly load: LoadOptions;
@@ -33,18 +43,36 @@ export interface SupervisorOptions {
   readonly stepTimeoutMs: number;
   /** Most milliseconds from the child's start until the model is loaded. */
   readonly loadTimeoutMs: number;
+  /** Resident bytes above which the child is replaced; undefined sets no ceiling. */
+  readonly memoryBytesMax?: number | undefined;
+  readonly reports?: CrashReports | undefined;
+  /** Names the model in reports. */
+  readonly modelId?: string | undefined;
   readonly onState: (state: ChildState, model: LoadedModel | undefined) => void;
-  readonly onEvents: (events: readonly GenerationEvent[]) => void;
-  /** The child died or was given up: every generation and call that it had is lost. */
-  readonly onDeath: (error: NodeError) => void;
+  readonly onEvents: (events: readonly GenerationEvent[], step: StepSummary | undefined) => void;
+  /**
+   * The child died or was given up: every generation and call that it had is lost. `running` is what it worked on, empty
+   * when its end was our own wish.
+   */
+  readonly onDeath: (error: NodeError, running: readonly Work[]) => void;
+}
+
+/** How a child ended. */
+interface Death {
+  readonly pid: number | undefined;
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly reason: string | undefined;
+  readonly livedMs: number;
+  readonly running: readonly Work[];
 }
 
 /** Owns the child process. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #calls = new OpenCalls();
-  /** Keys of the generations that have not ended; at most one a slot. */
-  readonly #generations = new Set<number>();
+  /** The generations that have not ended, by key; at most one a slot. */
+  readonly #generations = new Map<number, Work>();
   readonly #loadWatch: Watchdog;
   readonly #stepWatch: Watchdog;
   /** Apart from the steps: a process whose step hangs in another thread still answers calls. */
@@ -53,9 +81,13 @@ export class Supervisor {
   #deaths = 0;
   #state: ChildState = "loading";
   #closed = new AbortController();
-  #errorTail = "";
+  #output: ChildOutput | undefined;
   /** Why the child was given up, which its death then confirms. */
   #verdict: string | undefined;
+  /** Ends the grace of a child that drains. */
+  #drained: AbortController | undefined;
+  #residentBytes: number | undefined;
+  #engine: string | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -72,6 +104,11 @@ export class Supervisor {
     this.#callWatch = watchdog(stepTimeoutMs, `The native engine answered nothing for ${stepTimeoutMs} ms: ${raise}`);
   }
 
+  /** Resident bytes of the child when it was last heard of; undefined while none is loaded. */
+  get residentBytes(): number | undefined {
+    return this.#state === "loading" || this.#state === "down" ? undefined : this.#residentBytes;
+  }
+
   /** Starts the first child; rejects with a sentence when the model does not load. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => this.#spawn({ resolve, reject }));
@@ -82,13 +119,14 @@ export class Supervisor {
     if (this.#child?.connected !== true || this.#state !== "ready") throw engineDown();
     this.#child.send(message);
     if (message.type !== "generate") return;
-    this.#generations.add(message.key);
+    this.#generations.set(message.key, { options: message.options, tokens: 0 });
     this.#stepWatch.watch();
   }
 
   /** Sends a message to the child if one lives: a dead one has nothing left that the message could be about. */
   tell(message: ToChild): void {
-    if (this.#child?.connected === true && this.#state === "ready") this.#child.send(message);
+    const hears = this.#state === "ready" || this.#state === "draining";
+    if (this.#child?.connected === true && hears) this.#child.send(message);
   }
 
   /** Asks the child and waits for its answer; an abort tells the child that nobody does any more. */
@@ -120,8 +158,8 @@ export class Supervisor {
 
   #spawn(first?: { resolve: () => void; reject: (error: Error) => void }): void {
     this.#setState("loading", undefined);
-    this.#errorTail = "";
     this.#verdict = undefined;
+    this.#drained = undefined;
     const startedMs = this.#options.clock.monotonic();
     const child = fork(childPath, [], {
       serialization: "advanced",
@@ -130,7 +168,7 @@ export class Supervisor {
     });
     this.#child = child;
     this.#options.log({ level: "info", event: "runtime.started", pid: child.pid });
-    this.#forwardOutput(child);
+    this.#output = new ChildOutput(child, this.#options.log);
     let loadFailure: string | undefined;
     let loaded = false;
     child.on("message", (message: ToNode) => {
@@ -138,8 +176,14 @@ export class Supervisor {
       if (this.#verdict !== undefined) return;
       if (message.type === "load_failed") loadFailure = message.message;
       else if (message.type === "loaded") {
-        loaded = true;
         this.#loadWatch.rest();
+        loadFailure = this.#beyondMemory(message.residentBytes, first !== undefined);
+        if (loadFailure !== undefined) {
+          child.kill("SIGKILL");
+          return;
+        }
+        loaded = true;
+        this.#engine = message.model.engine;
         this.#setState("ready", message.model);
         first?.resolve();
       } else this.#receive(message);
@@ -155,7 +199,8 @@ export class Supervisor {
       // Not by the state, which the channel's end may have changed already.
       if (!loaded) first?.reject(new Error(reason ?? diedLoading(signal ?? code)));
       const isFirstFailure = first !== undefined && !loaded;
-      this.#buried(code, signal, reason, this.#options.clock.monotonic() - startedMs, !isFirstFailure);
+      const livedMs = this.#options.clock.monotonic() - startedMs;
+      this.#buried({ pid: child.pid, code, signal, reason, livedMs }, !isFirstFailure);
     };
     child.on("error", (error) => {
       this.#options.log({ level: "error", event: "runtime.error", message: error.message });
@@ -170,18 +215,67 @@ export class Supervisor {
   }
 
   #receive(message: Exclude<ToNode, { type: "loaded" | "load_failed" }>): void {
-    if (message.type === "events") {
-      this.#stepWatch.progress();
-      for (const { type, key } of message.events) {
-        if (type === "finished" || type === "cancelled" || type === "failed") this.#generations.delete(key);
-      }
-      if (this.#generations.size === 0) this.#stepWatch.rest();
-      this.#options.onEvents(message.events);
-      return;
-    }
+    if (message.type === "memory") return this.#weigh(message.residentBytes);
+    if (message.type === "events") return this.#stepped(message.events, message.step);
     this.#calls.settle(message);
     this.#callWatch.progress();
     if (this.#calls.size === 0) this.#callWatch.rest();
+  }
+
+  #stepped(events: readonly GenerationEvent[], step: StepSummary | undefined): void {
+    this.#stepWatch.progress();
+    for (const event of events) {
+      const { type, key } = event;
+      if (type === "finished" || type === "cancelled" || type === "failed") this.#generations.delete(key);
+      else if (type === "delta") {
+        const work = this.#generations.get(key);
+        if (work !== undefined) work.tokens = event.completionTokens;
+      }
+    }
+    if (this.#generations.size === 0) {
+      this.#stepWatch.rest();
+      this.#drained?.abort();
+    }
+    this.#options.onEvents(events, step);
+  }
+
+  /** A sentence when a loaded model alone is above the ceiling: another child would be no smaller. */
+  #beyondMemory(residentBytes: number | undefined, isFirst: boolean): string | undefined {
+    this.#residentBytes = residentBytes;
+    const { memoryBytesMax, log } = this.#options;
+    if (memoryBytesMax === undefined || residentBytes === undefined || residentBytes <= memoryBytesMax) return undefined;
+    const sentence =
+      `The native engine takes ${megabytes(residentBytes)} MB once the model is loaded, and SLUICE_CHILD_MEMORY_MAX_MB ` +
+      `is ${megabytes(memoryBytesMax)}: raise it, or lower SLUICE_KV_MEMORY_MB.`;
+    if (isFirst) return sentence;
+    log({ level: "warn", event: "runtime.memory", message: sentence });
+    return undefined;
+  }
+
+  /** Replaces a child that has grown above the ceiling; once loaded so large, it would be replaced for ever. */
+  #weigh(residentBytes: number): void {
+    const before = this.#residentBytes;
+    this.#residentBytes = residentBytes;
+    const { memoryBytesMax } = this.#options;
+    if (memoryBytesMax === undefined || residentBytes <= memoryBytesMax || this.#state !== "ready") return;
+    if (before !== undefined && before > memoryBytesMax) return;
+    void this.#replace(residentBytes, memoryBytesMax);
+  }
+
+  /** Lets the running streams end for a while, then ends the child; the next one starts at once. */
+  async #replace(residentBytes: number, memoryBytesMax: number): Promise<void> {
+    const child = this.#child;
+    const { log, clock } = this.#options;
+    const facts = { pid: child?.pid, resident_mb: megabytes(residentBytes), ceiling_mb: megabytes(memoryBytesMax) };
+    log({ level: "warn", event: "runtime.replacing", ...facts, running: this.#generations.size });
+    const drained = new AbortController();
+    this.#drained = drained;
+    this.#setState("draining", undefined);
+    if (this.#generations.size > 0) await clock.sleep(replaceGraceMs, drained.signal).catch(() => undefined);
+    // It may have died, or been closed, meanwhile.
+    if (this.#child !== child || this.#state !== "draining") return;
+    log({ level: "info", event: "runtime.replaced", pid: child?.pid, ended: this.#generations.size });
+    child?.kill("SIGKILL");
   }
 
   /**
@@ -204,32 +298,50 @@ export class Supervisor {
     this.#setState("down", undefined);
     const error = engineDown();
     this.#calls.failAll(error);
+    const running = this.#drained === undefined ? [...this.#generations.values()] : [];
     this.#generations.clear();
-    this.#options.onDeath(error);
+    this.#options.onDeath(error, running);
   }
 
-  #buried(
-    code: number | null,
-    signal: string | null,
-    reason: string | undefined,
-    livedMs: number,
-    restart: boolean,
-  ): void {
+  #buried({ pid, code, signal, reason, livedMs }: Omit<Death, "running">, restart: boolean): void {
     this.#child = undefined;
+    const running = [...this.#generations.values()];
+    const planned = this.#drained !== undefined;
     this.#lose();
     if (this.#closed.signal.aborted) return;
-    const tail = this.#errorTail;
-    this.#options.log({
+    if (!planned) {
+      this.#deaths = livedMs > stableAfterMs ? 1 : this.#deaths + 1;
+      this.#tellDeath({ pid, code, signal, reason, livedMs, running });
+    }
+    if (!restart) return;
+    void this.#restart(planned ? 0 : (backOffMs[Math.min(this.#deaths - 1, backOffMs.length - 1)] ?? 0));
+  }
+
+  #tellDeath({ running, ...death }: Death): void {
+    const { log, reports, modelId = "" } = this.#options;
+    const tail = this.#output?.tail ?? "";
+    const report = reports?.write({
+      ...death,
+      deaths: this.#deaths,
+      lastOutput: tail,
+      running: running.map(({ options, tokens }) => ({
+        requestId: options.requestId,
+        promptTokens: options.tokens.length,
+        tokens,
+      })),
+      residentBytes: this.#residentBytes,
+      engine: this.#engine,
+      model: modelId,
+    });
+    log({
       level: "error",
       event: "runtime.died",
-      code,
-      signal,
-      lived_ms: Math.round(livedMs),
-      message: reason ?? tail,
+      code: death.code,
+      signal: death.signal,
+      lived_ms: Math.round(death.livedMs),
+      message: death.reason ?? tail,
+      report,
     });
-    if (!restart) return;
-    this.#deaths = livedMs > stableAfterMs ? 1 : this.#deaths + 1;
-    void this.#restart(backOffMs[Math.min(this.#deaths - 1, backOffMs.length - 1)] ?? 0);
   }
 
   async #restart(delayMs: number): Promise<void> {
@@ -240,16 +352,6 @@ export class Supervisor {
       return;
     }
     this.#spawn();
-  }
-
-  #forwardOutput(child: ChildProcess): void {
-    const forward = (chunk: Buffer): void => {
-      const text = chunk.toString("utf8");
-      this.#errorTail = (this.#errorTail + text).slice(-errorTailMax);
-      this.#options.log({ level: "debug", event: "runtime.output", message: text.trimEnd().slice(0, errorTailMax) });
-    };
-    child.stdout?.on("data", forward);
-    child.stderr?.on("data", forward);
   }
 
   #setState(state: ChildState, model: LoadedModel | undefined): void {
@@ -264,6 +366,10 @@ function diedLoading(how: string | number | null): string {
     `The native engine died while it loaded the model (${how}): if memory ran out, name a smaller model or set ` +
     "SLUICE_KV_MEMORY_MB."
   );
+}
+
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1e6);
 }
 
 function engineDown(): NodeError {
