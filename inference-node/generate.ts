@@ -160,6 +160,7 @@ class Generation {
       const maxTokens = outputLimit(request, model, prepared.promptTokens);
       permit = reservation.admit({
         tokens: prepared.promptTokens,
+        sequences: Math.max(1, request.choiceCount, request.bestOf),
         signal: this.#signal,
         deadlineAt: this.#call.deadlineAt,
       });

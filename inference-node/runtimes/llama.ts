@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
-import type { GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { DeltaSchema, type GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { Capability, type Model, ModelSchema, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { type Prompt, PromptSchema } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import type { Clock } from "../clock.ts";
@@ -15,6 +15,7 @@ import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import { anyDevice } from "./llama/config.ts";
+import { mergeChoices } from "./llama/choices.ts";
 import { EventQueue } from "./llama/event-queue.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
 import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
@@ -78,7 +79,10 @@ class LlamaRuntime implements Runtime {
     "stopping.ignore_eos",
     "stopping.min_tokens",
     "logprobs.prompt",
+    "choice_count",
+    "best_of",
     "deterministic",
+    "echo",
     "prompt.text",
     "prompt.tokens",
     "prompt.chat.continue_final_message",
@@ -187,10 +191,39 @@ class LlamaRuntime implements Runtime {
     return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens };
   }
 
-  async *generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+  async *generate(runtimeRequest: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    const { request } = runtimeRequest;
+    const count = Math.max(1, request.choiceCount);
+    const options = this.#generateOptions(runtimeRequest);
+    if (request.echo) yield* this.#echo(runtimeRequest, count);
+    const sampled = Math.max(count, request.bestOf);
+    if (sampled === 1) return yield* this.#generateOne(options, signal);
+    const ended = new AbortController();
+    const streams = Array.from({ length: sampled }, (_, index) =>
+      this.#generateOne(optionsOfChoice(options, index, request), AbortSignal.any([signal, ended.signal])),
+    );
+    try {
+      yield* mergeChoices(streams, { count, logprobs: request.logprobs?.output === true });
+    } finally {
+      ended.abort();
+      // Until each has let go of its slot, others must not have it.
+      await Promise.allSettled(streams.map((stream) => stream.return(undefined)));
+    }
+  }
+
+  /** The prompt, given back before each answer. */
+  async *#echo({ request, prepared }: RuntimeRequest, count: number): AsyncIterable<RuntimeEvent> {
+    const form = request.prompt?.form;
+    const { tokens } = prepared as LlamaPrompt;
+    const text = form?.case === "text" ? form.value : await this.detokenize(request.model, [...tokens], true);
+    for (let choiceIndex = 0; choiceIndex < count; choiceIndex++) {
+      yield { case: "delta", value: create(DeltaSchema, { choiceIndex, part: { case: "text", value: text } }) };
+    }
+  }
+
+  async *#generateOne(options: GenerateOptions, signal: AbortSignal): AsyncGenerator<RuntimeEvent, void, undefined> {
     const key = this.#nextKey++;
     const queue = new EventQueue();
-    const options = this.#generateOptions(request);
     const cancel = (): void => this.#supervisor.tell({ type: "cancel", key });
     if (signal.aborted) throw cancelled();
     this.#supervisor.send({ type: "generate", key, options });
@@ -322,6 +355,24 @@ function loadedEntry(model: LoadedModel): LogEntry {
     batch_tokens: batchTokens,
     threads,
     kv_memory_mb: kvMemoryMb,
+  };
+}
+
+/** One of several answers: with a seed of its own, and a prompt that is computed once for all of them. */
+function optionsOfChoice(
+  options: GenerateOptions,
+  index: number,
+  { bestOf, choiceCount, deterministic }: GenerateRequest,
+): GenerateOptions {
+  const { sampling, logprobs, prefixSalt, requestId } = options;
+  const ranked = bestOf > Math.max(1, choiceCount);
+  // No prompt of another request has this salt: what reads and leaves nothing still shares with itself.
+  const ownSalt = `\u0000${requestId}`;
+  return {
+    ...options,
+    sampling: { ...sampling, seed: (sampling.seed + index) >>> 0 },
+    logprobs: logprobs ?? (ranked ? { top: 0 } : undefined),
+    prefixSalt: deterministic ? undefined : (prefixSalt ?? ownSalt),
   };
 }
 

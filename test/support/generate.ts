@@ -16,7 +16,7 @@ export interface Generated {
   finished: Finished;
 }
 
-type GenerateRequestInit = Exclude<MessageInitShape<typeof GenerateRequestSchema>, { $typeName: string }>;
+export type GenerateRequestInit = Exclude<MessageInitShape<typeof GenerateRequestSchema>, { $typeName: string }>;
 export type PromptInit = MessageInitShape<typeof PromptSchema>;
 type RequestInit = Partial<
   Pick<GenerateRequestInit, "sampling" | "stopping" | "logprobs" | "prefixCache" | "deterministic">
