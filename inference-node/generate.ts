@@ -158,6 +158,7 @@ class Generation {
       this.#running.promptTokens = prepared.promptTokens;
       requireTokenIds(request, prepared.vocabularySize);
       const maxTokens = outputLimit(request, model, prepared.promptTokens);
+      this.#deps.runtime.check?.({ request, prepared, maxTokens });
       permit = reservation.admit({
         tokens: prepared.promptTokens,
         sequences: Math.max(1, request.choiceCount, request.bestOf),

@@ -57,6 +57,8 @@ async function createLlama(config: NodeConfig, { log, clock, signal }: RuntimeDe
     kvMemoryMb,
     defaultMaxTokens,
     device: config.engine.device,
+    childMemoryMaxMb: config.engine.childMemoryMaxMb,
+    crashDir: config.engine.crashDir,
     prefixCacheMb: config.engine.prefixCacheMb,
     prefixSpill: config.engine.prefixSpill,
     childEnv,

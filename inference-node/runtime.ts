@@ -44,6 +44,8 @@ export interface Runtime {
   onStateChange(listener: () => void): () => void;
   /** Renders and tokenises a prompt. */
   prepare(model: string, prompt: Prompt, signal: AbortSignal): Promise<PreparedPrompt>;
+  /** Throws when this request must not run, before it is admitted; left out by runtimes that run whatever they can. */
+  check?(request: RuntimeRequest): void;
   /**
    * Generates. Called when the request holds one of the model's `sequences` slots; an abort of `signal` ends the
    * generation within one step, and the iterator then throws CANCELLED or returns. The runtime fills `timings` of

@@ -14,11 +14,13 @@ import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
-import { anyDevice } from "./llama/config.ts";
 import { mergeChoices } from "./llama/choices.ts";
+import { anyDevice } from "./llama/config.ts";
+import { CrashReports } from "./llama/crash-report.ts";
 import { EventQueue } from "./llama/event-queue.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
 import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
+import { Quarantine, requestKey } from "./llama/quarantine.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
 import { removeStaleStateFolders, removeStateFolder, stateFolder } from "./llama/state-folder.ts";
 import { type ChildState, Supervisor } from "./llama/supervisor.ts";
@@ -51,6 +53,10 @@ export interface LlamaRuntimeOptions {
   readonly prefixSpill?: { readonly dir: string; readonly mb: number } | undefined;
   /** The child's environment; must hold no secret. */
   readonly childEnv?: Readonly<Record<string, string>> | undefined;
+  /** Resident MB above which the child is replaced; undefined sets no ceiling. */
+  readonly childMemoryMaxMb?: number | undefined;
+  /** Where reports on children that died go; undefined writes none. */
+  readonly crashDir?: string | undefined;
   /** How long the engine may finish no step, or answer nothing, while it has work. */
   readonly stepTimeoutMs: number;
   /** How long the engine may take to load the model. */
@@ -58,6 +64,9 @@ export interface LlamaRuntimeOptions {
   readonly log: (entry: LogEntry) => void;
   readonly clock: Clock;
 }
+
+/** How long a request whose turn came while the engine restarts waits for it. */
+const readyWaitMs = 15_000;
 
 /** Output limit of a request that names none, in tokens. */
 const defaultMaxTokens = 1024;
@@ -89,6 +98,9 @@ class LlamaRuntime implements Runtime {
   ]);
   readonly #options: LlamaRuntimeOptions;
   readonly #supervisor: Supervisor;
+  readonly #quarantine: Quarantine;
+  /** Prompts that the child renders and tokenises, the oldest first. */
+  readonly #preparing = new Set<Uint8Array>();
   readonly #queues = new Map<number, EventQueue>();
   readonly #listeners = new Set<() => void>();
   readonly #createdAtMs: number;
@@ -112,7 +124,8 @@ class LlamaRuntime implements Runtime {
     };
     this.#spillFolder = spill?.dir;
     const prefixCache = { dir: this.#stateFolder, bytesMax: prefixBytes, spill };
-    const { clock, log, stepTimeoutMs, loadTimeoutMs } = options;
+    const { clock, log, stepTimeoutMs, loadTimeoutMs, modelId, childMemoryMaxMb } = options;
+    this.#quarantine = new Quarantine(clock);
     this.#supervisor = new Supervisor({
       load: {
         modelPath,
@@ -129,14 +142,18 @@ class LlamaRuntime implements Runtime {
       log,
       stepTimeoutMs,
       loadTimeoutMs,
+      modelId,
+      memoryBytesMax: childMemoryMaxMb === undefined ? undefined : childMemoryMaxMb * 1e6,
+      reports: new CrashReports({ folder: options.crashDir, now: () => clock.now(), log }),
       // Sampling runs on the thread pool, a sequence a task: its default of 4 threads would hold back a large machine.
       childEnv: { ...options.childEnv, UV_THREADPOOL_SIZE: String(Math.max(4, availableParallelism())) },
       onState: (state, model) => this.#changeState(state, model),
       onEvents: (events) => {
         for (const event of events) this.#queues.get(event.key)?.push(event);
       },
-      onDeath: (error) => {
+      onDeath: (error, running) => {
         this.#removeStates();
+        if (running !== undefined) this.#quarantine.convictAll(running, [...this.#preparing][0]);
         for (const queue of this.#queues.values()) queue.fail(error);
       },
     });
@@ -154,6 +171,7 @@ class LlamaRuntime implements Runtime {
     const states = {
       loading: ModelState.LOADING,
       ready: ModelState.READY,
+      draining: ModelState.UNAVAILABLE,
       down: ModelState.UNAVAILABLE,
     } as const;
     const contextLength = loaded?.contextLength ?? 0;
@@ -186,12 +204,37 @@ class LlamaRuntime implements Runtime {
   async prepare(_model: string, prompt: Prompt, signal: AbortSignal): Promise<LlamaPrompt> {
     if (this.#loaded !== undefined) requirePromptRoom(prompt, this.#loaded);
     const bytes = toBinary(PromptSchema, prompt);
-    const answer = this.#supervisor.call((call) => ({ type: "prepare", call, prompt: bytes }), signal);
+    this.#quarantine.checkPrompt(bytes);
+    this.#preparing.add(bytes);
+    const answer = this.#supervisor
+      .call((call) => ({ type: "prepare", call, prompt: bytes }), signal)
+      .finally(() => this.#preparing.delete(bytes));
     const tokens = (await answer) as Uint32Array;
     return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens };
   }
 
-  async *generate(runtimeRequest: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+  check(request: RuntimeRequest): void {
+    if (!this.#quarantine.empty) this.#quarantine.check(requestKey(this.#generateOptions(request)));
+  }
+
+  generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    const events = this.#generate(request, signal);
+    if (this.#quarantine.empty) return events;
+    const ready = (): Promise<void> => this.#ready(signal);
+    return this.#quarantine.watch(requestKey(this.#generateOptions(request)), events, ready, signal);
+  }
+
+  /** Waits for a child that is loading, for a while: `generate` then says whether it came. */
+  async #ready(signal: AbortSignal): Promise<void> {
+    if (this.#state === "ready") return;
+    const woken = new AbortController();
+    const stop = this.onStateChange(() => this.#state === "ready" && woken.abort());
+    const either = AbortSignal.any([signal, woken.signal]);
+    await this.#options.clock.sleep(readyWaitMs, either).catch(() => undefined);
+    stop();
+  }
+
+  async *#generate(runtimeRequest: RuntimeRequest, signal: AbortSignal): AsyncGenerator<RuntimeEvent, void, undefined> {
     const { request } = runtimeRequest;
     const count = Math.max(1, request.choiceCount);
     const options = this.#generateOptions(runtimeRequest);

@@ -1,16 +1,14 @@
 // Keeps one native child alive: starts it, ends it when it hangs, restarts it with back-off, and fails what it worked on.
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { Clock } from "../../clock.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
-import { ChildOutput } from "./child-output.ts";
 import type { CrashReports } from "./crash-report.ts";
+import type { EmbeddingLoadOptions } from "./embedding-protocol.ts";
+import { MemoryCeiling } from "./memory-ceiling.ts";
+import { type ChildEnd, NativeChild, type WorkMessage } from "./native-child.ts";
 import { type Answer, OpenCalls } from "./open-calls.ts";
-import type { GenerateOptions, GenerationEvent, LoadedModel, LoadOptions, StepSummary, ToChild, ToNode } from "./protocol.ts";
+import type { GenerateOptions, GenerationEvent, LoadedModel, LoadOptions, StepSummary, ToChild } from "./protocol.ts";
 import { Watchdog } from "./watchdog.ts";
-
-const childPath = fileURLToPath(new URL("./child.ts", import.meta.url));
 
 /**
  * Restarts wait this long, by the number of deaths in a row; a child that lived a minute starts the count anew. A load
@@ -34,7 +32,9 @@ export interface Work {
 }
 
 export interface SupervisorOptions {
-  readonly load: LoadOptions;
+  readonly load: LoadOptions | EmbeddingLoadOptions;
+  /** The program that the child runs; the one that generates unless another is named. */
+  readonly childPath?: string;
   readonly clock: Clock;
   readonly log: (entry: LogEntry) => void;
   /** The child's whole environment: no secret of the node is in it. */
@@ -51,20 +51,16 @@ export interface SupervisorOptions {
   readonly onState: (state: ChildState, model: LoadedModel | undefined) => void;
   readonly onEvents: (events: readonly GenerationEvent[], step: StepSummary | undefined) => void;
   /**
-   * The child died or was given up: every generation and call that it had is lost. `running` is what it worked on, empty
-   * when its end was our own wish.
+   * The child died or was given up: every generation and call that it had is lost. `running` is what it worked on,
+   * undefined when its end was our own wish.
    */
-  readonly onDeath: (error: NodeError, running: readonly Work[]) => void;
+  readonly onDeath: (error: NodeError, running: readonly Work[] | undefined) => void;
 }
 
-/** How a child ended. */
-interface Death {
-  readonly pid: number | undefined;
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly reason: string | undefined;
-  readonly livedMs: number;
-  readonly running: readonly Work[];
+/** Whom the first start's outcome is told. */
+interface First {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Owns the child process. */
@@ -77,21 +73,23 @@ export class Supervisor {
   readonly #stepWatch: Watchdog;
   /** Apart from the steps: a process whose step hangs in another thread still answers calls. */
   readonly #callWatch: Watchdog;
-  #child: ChildProcess | undefined;
+  readonly #memory: MemoryCeiling;
+  #child: NativeChild | undefined;
   #deaths = 0;
   #state: ChildState = "loading";
   #closed = new AbortController();
-  #output: ChildOutput | undefined;
-  /** Why the child was given up, which its death then confirms. */
-  #verdict: string | undefined;
   /** Ends the grace of a child that drains. */
   #drained: AbortController | undefined;
-  #residentBytes: number | undefined;
+  /** The child's end is our own wish. */
+  #replacing = false;
+  /** What the child worked on when it was lost. */
+  #casualties: readonly Work[] = [];
   #engine: string | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     const { clock, stepTimeoutMs, loadTimeoutMs } = options;
+    this.#memory = new MemoryCeiling(options.memoryBytesMax);
     const watchdog = (timeoutMs: number, hung: string): Watchdog =>
       new Watchdog({ clock, timeoutMs, onSilent: () => this.#giveUp(hung) });
     this.#loadWatch = watchdog(
@@ -106,7 +104,7 @@ export class Supervisor {
 
   /** Resident bytes of the child when it was last heard of; undefined while none is loaded. */
   get residentBytes(): number | undefined {
-    return this.#state === "loading" || this.#state === "down" ? undefined : this.#residentBytes;
+    return this.#hears() ? this.#memory.residentBytes : undefined;
   }
 
   /** Starts the first child; rejects with a sentence when the model does not load. */
@@ -125,8 +123,7 @@ export class Supervisor {
 
   /** Sends a message to the child if one lives: a dead one has nothing left that the message could be about. */
   tell(message: ToChild): void {
-    const hears = this.#state === "ready" || this.#state === "draining";
-    if (this.#child?.connected === true && hears) this.#child.send(message);
+    if (this.#child?.connected === true && this.#hears()) this.#child.send(message);
   }
 
   /** Asks the child and waits for its answer; an abort tells the child that nobody does any more. */
@@ -148,89 +145,65 @@ export class Supervisor {
   /** Ends the child for good. */
   async close(): Promise<void> {
     this.#closed.abort();
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    // Teardown of a native engine hangs at times (node-llama-cpp#623), and there is nothing to save.
-    child.kill("SIGKILL");
-    await gone;
+    await this.#child?.kill();
   }
 
-  #spawn(first?: { resolve: () => void; reject: (error: Error) => void }): void {
+  #hears(): boolean {
+    return this.#state === "ready" || this.#state === "draining";
+  }
+
+  #spawn(first?: First): void {
     this.#setState("loading", undefined);
-    this.#verdict = undefined;
     this.#drained = undefined;
-    const startedMs = this.#options.clock.monotonic();
-    const child = fork(childPath, [], {
-      serialization: "advanced",
-      env: this.#options.childEnv,
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    this.#replacing = false;
+    this.#casualties = [];
+    const { load, childPath, childEnv, clock, log } = this.#options;
+    const child: NativeChild = new NativeChild({
+      load,
+      childPath,
+      childEnv,
+      clock,
+      log,
+      onLoaded: (model, residentBytes) => this.#loaded(child, model, residentBytes, first),
+      onMessage: (message) => this.#receive(message),
+      onDisconnect: () => this.#setState("down", undefined),
+      onEnd: (end) => this.#ended(end, first),
     });
     this.#child = child;
-    this.#options.log({ level: "info", event: "runtime.started", pid: child.pid });
-    this.#output = new ChildOutput(child, this.#options.log);
-    let loadFailure: string | undefined;
-    let loaded = false;
-    child.on("message", (message: ToNode) => {
-      // Too late: whom it was for has been told that it is gone.
-      if (this.#verdict !== undefined) return;
-      if (message.type === "load_failed") loadFailure = message.message;
-      else if (message.type === "loaded") {
-        this.#loadWatch.rest();
-        loadFailure = this.#beyondMemory(message.residentBytes, first !== undefined);
-        if (loadFailure !== undefined) {
-          child.kill("SIGKILL");
-          return;
-        }
-        loaded = true;
-        this.#engine = message.model.engine;
-        this.#setState("ready", message.model);
-        first?.resolve();
-      } else this.#receive(message);
-    });
-    // The channel goes a little before the process does: from here on nothing more can be asked of it.
-    child.once("disconnect", () => {
-      if (this.#child !== child) return;
-      this.#setState("down", undefined);
-      child.kill("SIGKILL");
-    });
-    const bury = (code: number | null, signal: string | null): void => {
-      const reason = loadFailure ?? this.#verdict;
-      // Not by the state, which the channel's end may have changed already.
-      if (!loaded) first?.reject(new Error(reason ?? diedLoading(signal ?? code)));
-      const isFirstFailure = first !== undefined && !loaded;
-      const livedMs = this.#options.clock.monotonic() - startedMs;
-      this.#buried({ pid: child.pid, code, signal, reason, livedMs }, !isFirstFailure);
-    };
-    child.on("error", (error) => {
-      this.#options.log({ level: "error", event: "runtime.error", message: error.message });
-      // A process that could not be made never exits.
-      if (child.pid !== undefined || this.#child !== child) return;
-      loadFailure = `The native engine could not be started: ${error.message}.`;
-      bury(null, null);
-    });
-    child.once("exit", bury);
-    child.send({ type: "load", options: this.#options.load } satisfies ToChild);
     this.#loadWatch.watch();
   }
 
-  #receive(message: Exclude<ToNode, { type: "loaded" | "load_failed" }>): void {
-    if (message.type === "memory") return this.#weigh(message.residentBytes);
-    if (message.type === "events") return this.#stepped(message.events, message.step);
-    this.#calls.settle(message);
-    this.#callWatch.progress();
-    if (this.#calls.size === 0) this.#callWatch.rest();
+  #loaded(child: NativeChild, model: LoadedModel, residentBytes: number | undefined, first: First | undefined): void {
+    this.#loadWatch.rest();
+    const tooLarge = this.#memory.loaded(residentBytes);
+    if (tooLarge !== undefined) this.#options.log({ level: "warn", event: "runtime.memory", message: tooLarge });
+    // A later child is as large as the first was: better that one than none.
+    if (tooLarge !== undefined && first !== undefined) {
+      child.condemn(tooLarge);
+      return;
+    }
+    this.#engine = model.engine;
+    this.#setState("ready", model);
+    first?.resolve();
+  }
+
+  #receive(message: WorkMessage): void {
+    if (message.type === "memory") this.#weigh(message.residentBytes);
+    else if (message.type === "events") this.#stepped(message.events, message.step);
+    else {
+      this.#calls.settle(message);
+      this.#callWatch.progress();
+      if (this.#calls.size === 0) this.#callWatch.rest();
+    }
   }
 
   #stepped(events: readonly GenerationEvent[], step: StepSummary | undefined): void {
     this.#stepWatch.progress();
     for (const event of events) {
       const { type, key } = event;
+      const work = this.#generations.get(key);
       if (type === "finished" || type === "cancelled" || type === "failed") this.#generations.delete(key);
-      else if (type === "delta") {
-        const work = this.#generations.get(key);
-        if (work !== undefined) work.tokens = event.completionTokens;
-      }
+      else if (type === "delta" && work !== undefined) work.tokens = event.completionTokens;
     }
     if (this.#generations.size === 0) {
       this.#stepWatch.rest();
@@ -239,43 +212,25 @@ export class Supervisor {
     this.#options.onEvents(events, step);
   }
 
-  /** A sentence when a loaded model alone is above the ceiling: another child would be no smaller. */
-  #beyondMemory(residentBytes: number | undefined, isFirst: boolean): string | undefined {
-    this.#residentBytes = residentBytes;
-    const { memoryBytesMax, log } = this.#options;
-    if (memoryBytesMax === undefined || residentBytes === undefined || residentBytes <= memoryBytesMax) return undefined;
-    const sentence =
-      `The native engine takes ${megabytes(residentBytes)} MB once the model is loaded, and SLUICE_CHILD_MEMORY_MAX_MB ` +
-      `is ${megabytes(memoryBytesMax)}: raise it, or lower SLUICE_KV_MEMORY_MB.`;
-    if (isFirst) return sentence;
-    log({ level: "warn", event: "runtime.memory", message: sentence });
-    return undefined;
-  }
-
-  /** Replaces a child that has grown above the ceiling; once loaded so large, it would be replaced for ever. */
   #weigh(residentBytes: number): void {
-    const before = this.#residentBytes;
-    this.#residentBytes = residentBytes;
-    const { memoryBytesMax } = this.#options;
-    if (memoryBytesMax === undefined || residentBytes <= memoryBytesMax || this.#state !== "ready") return;
-    if (before !== undefined && before > memoryBytesMax) return;
-    void this.#replace(residentBytes, memoryBytesMax);
+    const sentence = this.#memory.grown(residentBytes);
+    if (sentence !== undefined && this.#state === "ready") void this.#replace(sentence);
   }
 
   /** Lets the running streams end for a while, then ends the child; the next one starts at once. */
-  async #replace(residentBytes: number, memoryBytesMax: number): Promise<void> {
+  async #replace(message: string): Promise<void> {
     const child = this.#child;
     const { log, clock } = this.#options;
-    const facts = { pid: child?.pid, resident_mb: megabytes(residentBytes), ceiling_mb: megabytes(memoryBytesMax) };
-    log({ level: "warn", event: "runtime.replacing", ...facts, running: this.#generations.size });
+    log({ level: "warn", event: "runtime.replacing", pid: child?.pid, running: this.#generations.size, message });
     const drained = new AbortController();
     this.#drained = drained;
     this.#setState("draining", undefined);
     if (this.#generations.size > 0) await clock.sleep(replaceGraceMs, drained.signal).catch(() => undefined);
     // It may have died, or been closed, meanwhile.
     if (this.#child !== child || this.#state !== "draining") return;
-    log({ level: "info", event: "runtime.replaced", pid: child?.pid, ended: this.#generations.size });
-    child?.kill("SIGKILL");
+    this.#replacing = true;
+    log({ level: "info", event: "runtime.replaced", pid: child?.pid, cut_off: this.#generations.size });
+    await child?.kill();
   }
 
   /**
@@ -285,11 +240,9 @@ export class Supervisor {
   #giveUp(verdict: string): void {
     const child = this.#child;
     if (child === undefined) return;
-    this.#verdict = verdict;
     this.#options.log({ level: "error", event: "runtime.hung", pid: child.pid, message: verdict });
     this.#lose();
-    // Stopped processes too hear this one.
-    child.kill("SIGKILL");
+    child.condemn(verdict);
   }
 
   /** Fails what the child was working on. */
@@ -298,50 +251,38 @@ export class Supervisor {
     this.#setState("down", undefined);
     const error = engineDown();
     this.#calls.failAll(error);
-    const running = this.#drained === undefined ? [...this.#generations.values()] : [];
+    const running = [...this.#generations.values()];
+    if (running.length > 0) this.#casualties = running;
     this.#generations.clear();
-    this.#options.onDeath(error, running);
+    this.#options.onDeath(error, this.#replacing || this.#closed.signal.aborted ? undefined : running);
   }
 
-  #buried({ pid, code, signal, reason, livedMs }: Omit<Death, "running">, restart: boolean): void {
+  #ended(end: ChildEnd, first: First | undefined): void {
+    // Not by the state, which the channel's end may have changed already.
+    if (!end.loaded) first?.reject(new Error(end.reason ?? diedLoading(end.signal ?? end.code)));
     this.#child = undefined;
-    const running = [...this.#generations.values()];
-    const planned = this.#drained !== undefined;
     this.#lose();
     if (this.#closed.signal.aborted) return;
-    if (!planned) {
-      this.#deaths = livedMs > stableAfterMs ? 1 : this.#deaths + 1;
-      this.#tellDeath({ pid, code, signal, reason, livedMs, running });
-    }
-    if (!restart) return;
-    void this.#restart(planned ? 0 : (backOffMs[Math.min(this.#deaths - 1, backOffMs.length - 1)] ?? 0));
+    if (!this.#replacing) this.#tellDeath(end);
+    if (first !== undefined && !end.loaded) return;
+    void this.#restart(this.#replacing ? 0 : (backOffMs[Math.min(this.#deaths - 1, backOffMs.length - 1)] ?? 0));
   }
 
-  #tellDeath({ running, ...death }: Death): void {
-    const { log, reports, modelId = "" } = this.#options;
-    const tail = this.#output?.tail ?? "";
+  #tellDeath(end: ChildEnd): void {
+    const { log, reports, modelId: model = "" } = this.#options;
+    this.#deaths = end.livedMs > stableAfterMs ? 1 : this.#deaths + 1;
+    const { residentBytes } = this.#memory;
     const report = reports?.write({
-      ...death,
+      ...end,
+      running: this.#casualties,
       deaths: this.#deaths,
-      lastOutput: tail,
-      running: running.map(({ options, tokens }) => ({
-        requestId: options.requestId,
-        promptTokens: options.tokens.length,
-        tokens,
-      })),
-      residentBytes: this.#residentBytes,
+      residentBytes,
       engine: this.#engine,
-      model: modelId,
+      model,
     });
-    log({
-      level: "error",
-      event: "runtime.died",
-      code: death.code,
-      signal: death.signal,
-      lived_ms: Math.round(death.livedMs),
-      message: death.reason ?? tail,
-      report,
-    });
+    const { code, signal, livedMs, reason, lastOutput } = end;
+    const message = reason ?? lastOutput;
+    log({ level: "error", event: "runtime.died", code, signal, lived_ms: Math.round(livedMs), message, report });
   }
 
   async #restart(delayMs: number): Promise<void> {
@@ -366,10 +307,6 @@ function diedLoading(how: string | number | null): string {
     `The native engine died while it loaded the model (${how}): if memory ran out, name a smaller model or set ` +
     "SLUICE_KV_MEMORY_MB."
   );
-}
-
-function megabytes(bytes: number): number {
-  return Math.round(bytes / 1e6);
 }
 
 function engineDown(): NodeError {
