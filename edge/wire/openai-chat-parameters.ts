@@ -26,6 +26,11 @@ export const CHAT_PARAMETERS: Readonly<Record<string, ChatParameter>> = {
   frequency_penalty: { verdict: "honoured", contract: ["sampling.frequency_penalty"] },
   repetition_penalty: { verdict: "honoured", contract: ["sampling.repetition_penalty"] },
   seed: { verdict: "honoured", contract: ["sampling.seed"] },
+  deterministic: {
+    verdict: "honoured",
+    contract: ["deterministic"],
+    note: "an extension: with a seed, the same text under any load; slower, and no prompt is reused",
+  },
   logit_bias: { verdict: "honoured", contract: ["sampling.logit_bias"] },
   stop: { verdict: "honoured", contract: ["stopping.stop_strings"], note: "up to 16" },
   stop_token_ids: { verdict: "honoured", contract: ["stopping.stop_token_ids"] },

@@ -114,6 +114,7 @@ export const chatRequestSchema = z.object({
     .optional(),
   stop: z.union([stopString, z.array(stopString).max(STOP_MAX)]).optional(),
   stop_token_ids: z.array(count).max(STOP_MAX).optional(),
+  deterministic: z.boolean().optional(),
   min_tokens: count.optional(),
   ignore_eos: z.boolean().optional(),
   n: z.int().min(1).max(128).optional(),

@@ -103,6 +103,8 @@ describe("stopping", () => {
     expect(read({ stop: "END" }).request.stopping?.stopStrings).toEqual(["END"]);
     expect(read({ stop: ["a", "b"] }).request.stopping?.stopStrings).toEqual(["a", "b"]);
     expect(read({ stop: [] }).request.stopping?.stopStrings).toEqual([]);
+    expect(read({}).request.deterministic).toBe(false);
+    expect(read({ deterministic: true }).request.deterministic).toBe(true);
     const { stopping } = read({ stop_token_ids: [2], min_tokens: 3, ignore_eos: true }).request;
     expect(stopping).toMatchObject({ stopTokenIds: [2], minTokens: 3, ignoreEos: true });
   });

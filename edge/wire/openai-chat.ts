@@ -102,6 +102,7 @@ function requestOf(body: ChatBody, context: CallContext) {
     ...(thinking === undefined ? {} : { thinking }),
     ...(body.logprobs === true ? { logprobs: { output: true, top: body.top_logprobs ?? 0 } } : {}),
     choiceCount: body.n ?? 1,
+    deterministic: body.deterministic ?? false,
     prefixCache: { salt: context.tenant },
     priority: Priority.INTERACTIVE,
     tenant: context.tenant,

@@ -17,12 +17,18 @@ const CAPITAL = ask("What is the capital of France?");
 interface Completion {
   choices: [
     {
+      index: number;
       message: { content: string };
       finish_reason: string;
       logprobs: NonNullable<Chunk["choices"][0]["logprobs"]> | null;
     },
   ];
-  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
+  usage: {
+    prompt_tokens: number;
+    completion_tokens: number;
+    total_tokens: number;
+    prompt_tokens_details: { cached_tokens: number };
+  };
 }
 
 async function complete(body: Record<string, unknown>): Promise<Completion> {
@@ -42,7 +48,10 @@ test("the capital of France is Paris, as a whole and as a stream, with the same 
     stream_options: { include_usage: true },
   }).answer;
   expect(contentOf(text)).toBe(whole.choices[0].message.content);
-  expect(chunksOf(text).at(-1)?.usage).toEqual(whole.usage);
+  // All but its last token: the same prompt was just computed.
+  const cached_tokens = whole.usage.prompt_tokens - 1;
+  const details = { ...whole.usage.prompt_tokens_details, cached_tokens };
+  expect(chunksOf(text).at(-1)?.usage).toEqual({ ...whole.usage, prompt_tokens_details: details });
   expect(chunksOf(text).at(-2)?.choices[0]?.finish_reason).toBe(whole.choices[0].finish_reason);
 });
 
@@ -56,12 +65,44 @@ test("a stop string ends the answer before itself", async () => {
   }
 });
 
-test("the same seed alone gives the same words, another seed others", async () => {
-  const body = { messages: ask("Tell me something about the sea."), temperature: 1.5, max_tokens: 24 };
+test("the same seed gives the same words to a deterministic request, another seed others", async () => {
+  const messages = ask("Tell me something about the sea.");
+  const body = { messages, temperature: 1.5, max_tokens: 24, deterministic: true };
   const say = async (seed: number): Promise<string> => (await complete({ ...body, seed })).choices[0].message.content;
   const first = await say(7);
   expect(await say(7)).toBe(first);
   expect(await say(8)).not.toBe(first);
+});
+
+test("several answers to one prompt are told apart, and the prompt is counted once", async () => {
+  const body = { messages: ask("Tell me about a lighthouse."), temperature: 1.2, seed: 11, max_tokens: 12, n: 3 };
+  const whole = await complete(body);
+  expect(whole.choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+  expect(new Set(whole.choices.map(({ message }) => message.content)).size).toBe(3);
+  expect(whole.usage.completion_tokens).toBeLessThanOrEqual(36);
+  const { text } = await chat(stack, { ...body, stream: true, stream_options: { include_usage: true } }).answer;
+  const chunks = chunksOf(text);
+  expect(chunks.at(-1)?.usage?.prompt_tokens).toBe(whole.usage.prompt_tokens);
+  const ended = chunks.flatMap(({ choices: [choice] }) => (choice?.finish_reason ? [choice.index] : []));
+  expect(ended.toSorted()).toEqual([0, 1, 2]);
+  const roles = chunks.flatMap(({ choices: [choice] }) => (choice?.delta.role ? [choice.index] : []));
+  expect(roles.toSorted()).toEqual([0, 1, 2]);
+});
+
+test("more answers than the model has sequences are refused by name", async () => {
+  for (const n of [129, 10_000, 128]) {
+    const { status, text } = await chat(stack, { messages: CAPITAL, n }).answer;
+    expect([n, status, JSON.parse(text).error]).toMatchObject([n, 400, { param: "n" }]);
+  }
+});
+
+test("a chat's next turn says how much of it was computed already", async () => {
+  const first = ask(`${"The old harbour had a crane, a bell and a clock. ".repeat(20)}What did it have?`);
+  const said = await complete({ messages: first, temperature: 0, max_tokens: 12 });
+  const turn = [...first, { role: "assistant", content: said.choices[0].message.content }, ...ask("And what else?")];
+  const next = await complete({ messages: turn, temperature: 0, max_tokens: 4 });
+  expect(next.usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(said.usage.prompt_tokens - 10);
+  expect(next.usage.prompt_tokens_details.cached_tokens).toBeLessThan(next.usage.prompt_tokens);
 });
 
 test("max_tokens ends the answer with length, at exactly so many tokens", async () => {
@@ -110,7 +151,7 @@ test("a prompt that does not fit is refused with both numbers and never cut", as
 
 test("what the model cannot do is refused by name", async () => {
   const tools = [{ type: "function", function: { name: "f" } }];
-  for (const [param, extra] of Object.entries({ tools: { tools }, n: { n: 2 } })) {
+  for (const [param, extra] of Object.entries({ tools: { tools } })) {
     const { status, text } = await chat(stack, { messages: CAPITAL, ...extra }).answer;
     expect([status, JSON.parse(text).error]).toMatchObject([400, { code: "unsupported_parameter", param }]);
   }
