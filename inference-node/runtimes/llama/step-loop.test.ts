@@ -4,6 +4,7 @@ import type { Engine } from "./engine.ts";
 import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
 import { StateStore } from "./state-store.ts";
 import { StepLoop } from "./step-loop.ts";
+import { fakeEngine } from "./testing/fake-engine.ts";
 
 const endOfGeneration = 0;
 
@@ -57,3 +58,48 @@ test("a step that only took in a piece of a prompt says so too", async () => {
   expect(stepTokens.length).toBeGreaterThan(1);
   expect(said).toEqual([...stepTokens.slice(1).map(() => ""), "prefilled,finished"]);
 });
+
+test("a deterministic request is decoded in batches of its own, of the same sizes under any load", async () => {
+  const shapes = async (neighbours: number): Promise<string> => {
+    const alone: number[] = [];
+    let others = 0;
+    const { engine, context } = fakeEngine({
+      sequences: 8,
+      contextLength: 1024,
+      batchTokens: 512,
+      onStep: (batch) => {
+        const mine = batch.find(({ sequence }) => sequence === slot);
+        if (mine === undefined) others += 1;
+        else expect(batch).toHaveLength(1);
+        if (mine !== undefined) alone.push(mine.tokens);
+      },
+    });
+    // It comes last, so that the neighbours have the lower slots.
+    const slot = neighbours;
+    const store = new StateStore({ context, contextLength: 1024, dir: "", bytesMax: 0, spill: undefined, warn: fail });
+    const ended = Promise.withResolvers<void>();
+    let left = neighbours + 1;
+    const loop = new StepLoop({
+      engine,
+      store,
+      emit: (events) => {
+        for (const { type } of events) if (type === "finished") left -= 1;
+        if (left === 0) ended.resolve();
+      },
+      onFatal: ended.reject,
+    });
+    const prompt = (seed: number) => Uint32Array.from({ length: 200 }, (_, i) => 1 + ((i * seed) % 50));
+    for (let key = 1; key <= neighbours; key++) loop.add(key, { ...options, tokens: prompt(key), prefixSalt: "" });
+    loop.add(99, { ...options, tokens: prompt(7), deterministic: true });
+    await ended.promise;
+    expect(others > 0).toBe(neighbours > 0);
+    return alone.join();
+  };
+  const quiet = await shapes(0);
+  expect(quiet).toMatch(/^64,64,64,8(,1)+$/);
+  expect(await shapes(5)).toBe(quiet);
+});
+
+function fail(sentence: string): never {
+  throw new Error(sentence);
+}
