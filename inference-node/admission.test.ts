@@ -105,6 +105,20 @@ describe("the queue", () => {
     expect([one.running, one.waiting]).toEqual([1, 0]);
   });
 
+  it("never gives a slot to one whose caller is gone, in whatever order the signal's listeners hear of it", async () => {
+    const one = admission();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const holder = ask(one);
+    signal.addEventListener("abort", () => holder.release());
+    const dead = ask(one, { signal });
+    const alive = ask(one);
+    controller.abort(new Error("gone"));
+    await expect(dead.granted).rejects.toThrow("gone");
+    await alive.granted;
+    expect([one.running, one.waiting]).toEqual([1, 0]);
+  });
+
   it("fails all that wait when the engine does not come back", async () => {
     const one = admission();
     ask(one);

@@ -21,5 +21,10 @@ export function openAdmission(clock: Clock, options: Partial<AdmissionOptions> =
 /** Reserves a place and has it admitted: one token of interactive work of the tenant "", unless told otherwise. */
 export function ask(to: Admission, { tenant = "", priority = "interactive", ...more }: Ask = {}): Permit {
   const { signal } = new AbortController();
-  return to.reserve({ tenant, priority }).admit({ tokens: 1, signal, deadlineAt: undefined, ...more });
+  const place = to.reserve({ tenant, priority });
+  try {
+    return place.admit({ tokens: 1, signal, deadlineAt: undefined, ...more });
+  } finally {
+    place.leave();
+  }
 }
