@@ -157,7 +157,7 @@ class Generation {
       const prepared = await this.#prepare(request, model);
       this.#running.promptTokens = prepared.promptTokens;
       requireTokenIds(request, prepared.vocabularySize);
-      const maxTokens = outputLimit(request, model, prepared.promptTokens);
+      const maxTokens = outputLimit(request, model, prepared);
       this.#deps.runtime.check?.({ request, prepared, maxTokens });
       permit = reservation.admit({
         tokens: prepared.promptTokens,
@@ -165,12 +165,18 @@ class Generation {
         signal: this.#signal,
         deadlineAt: this.#call.deadlineAt,
       });
-      await this.#announce(permit, model);
+      // An engine that may still refuse a request which runs at once is given the time to say so.
+      const late = this.#deps.runtime.acceptsLate === true && permit.position === 0;
+      if (!late) await this.#announce(permit, model);
       const queuedAt = clock.monotonic();
       await permit.granted.finally(() => {
         this.#queueMs = clock.monotonic() - queuedAt;
       });
-      await this.#decode({ request: request, prepared, maxTokens }, permit);
+      const running: Permit = permit;
+      const onAccepted = (): void => {
+        if (!this.#admitted) void this.#announce(running, model)?.catch(() => undefined);
+      };
+      await this.#decode({ request: request, prepared, maxTokens, onAccepted }, permit);
     } finally {
       reservation.leave();
       permit?.release();

@@ -164,7 +164,10 @@ export class NodeModels {
   #follow({ id, state }: Model): void {
     const served = this.#of(id);
     const ready = state === ModelState.READY;
-    if (ready === served.ready) return;
+    if (ready === served.ready) {
+      if (ready) served.admission.pump(); // There may be more sequences now.
+      return;
+    }
     served.ready = ready;
     if (ready) {
       served.givingUp?.abort();

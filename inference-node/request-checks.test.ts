@@ -66,7 +66,7 @@ describe("a plain model", () => {
 describe("the output limit", () => {
   const limit = (promptTokens: number, maxTokens?: number): number => {
     const stopping = maxTokens === undefined ? {} : { maxTokens };
-    return outputLimit(create(GenerateRequestSchema, { stopping }), plain, promptTokens);
+    return outputLimit(create(GenerateRequestSchema, { stopping }), plain, { promptTokens });
   };
 
   it("is what was asked for, else the model's default, else what there is room for", () => {

@@ -26,10 +26,16 @@ export function requireCapability(model: Model, capability: Capability, param: s
  * Most tokens that the request may generate: what it asks for, else the model's default or what the context has room
  * for. Throws OUT_OF_RANGE with all three numbers when that does not fit, INVALID_ARGUMENT for a prompt of no tokens.
  */
-export function outputLimit(request: GenerateRequest, model: Model, promptTokens: number): number {
+export function outputLimit(
+  request: GenerateRequest,
+  model: Model,
+  { promptTokens, estimated }: { promptTokens: number; estimated?: boolean },
+): number {
   if (promptTokens === 0) throw new NodeError(Code.INVALID_ARGUMENT, "The prompt has no tokens.", { param: "prompt" });
-  const room = model.contextLength - promptTokens;
   const asked = request.stopping?.maxTokens;
+  // A guess refuses nothing: what is too long is refused by who can count it.
+  if (estimated) return asked ?? (model.defaultMaxTokens || model.contextLength);
+  const room = model.contextLength - promptTokens;
   if (room < (asked ?? 1)) throw overflow(model.contextLength, promptTokens, asked);
   if (asked !== undefined) return asked;
   return model.defaultMaxTokens === 0 ? room : Math.min(model.defaultMaxTokens, room);

@@ -17,6 +17,8 @@ export interface PreparedPrompt {
   readonly promptTokens: number;
   /** Token ids of the request must be below this; undefined when the runtime takes none. */
   readonly vocabularySize?: number;
+  /** `promptTokens` is a guess: whether prompt and output fit the context is the engine's to say. */
+  readonly estimated?: boolean;
 }
 
 /** A request that passed validation, tokenising and admission. */
@@ -25,6 +27,8 @@ export interface RuntimeRequest {
   readonly prepared: PreparedPrompt;
   /** Most tokens to generate: the request's, else the model's default, cut to what the context has room for. */
   readonly maxTokens: number;
+  /** Called by a runtime with `acceptsLate` once the request won't be refused any more; more calls do nothing. */
+  readonly onAccepted?: () => void;
 }
 
 /**
@@ -40,7 +44,12 @@ export interface Runtime {
   models(): readonly Model[];
   /** The optional features that this runtime honours; requests that ask for others are refused before `prepare`. */
   readonly features: ReadonlySet<RequestFeature>;
-  /** Calls back after any model's state changed; returns the way to stop listening. */
+  /**
+   * Whether the engine itself may refuse a request that runs. Admitted then waits for `onAccepted`, which comes within some
+   * seconds, so that the refusal still has its own status.
+   */
+  readonly acceptsLate?: boolean;
+  /** Calls back after any model's state or `sequences` changed; returns the way to stop listening. */
   onStateChange(listener: () => void): () => void;
   /** Renders and tokenises a prompt. */
   prepare(model: string, prompt: Prompt, signal: AbortSignal): Promise<PreparedPrompt>;

@@ -33,7 +33,7 @@ import {
 import type { Reservation } from "./admission.ts";
 import { abortError, type Call, unlessAborted, type WriteEvent } from "./call.ts";
 import { cancelledByControl, type GenerateDeps, generate } from "./generate.ts";
-import { invalid, NodeError } from "./node-error.ts";
+import { Code, invalid, NodeError } from "./node-error.ts";
 import type { Requester } from "./queue-bounds.ts";
 import { requireCapability } from "./request-checks.ts";
 import type { PreparedPrompt } from "./runtime.ts";
@@ -125,7 +125,10 @@ export class Service {
     const { models, runtime } = this.#options;
     validatePrompt(prompt);
     const prepare = (signal: AbortSignal): Promise<PreparedPrompt> => runtime.prepare(model, prompt, signal);
-    const { promptTokens } = await this.#during(models.find(model), call, prepare);
+    const { promptTokens, estimated } = await this.#during(models.find(model), call, prepare);
+    if (estimated) {
+      throw new NodeError(Code.UNIMPLEMENTED, "The engine behind this model does not count tokens.", { param: "model" });
+    }
     return create(CountTokensResponseSchema, { promptTokens });
   }
 
