@@ -232,6 +232,9 @@ describe("the node", () => {
     expect(headers?.get("authorization")).toBe(`Bearer ${edge.bindings.SLUICE_NODE_SECRET}`);
     expect(headers?.get("grpc-timeout")).toBe("600000m");
     expect(headers?.get("traceparent")).toBe("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    expect(edge.node.requests.at(-1)).toMatchObject({ model: "scripted", tenant: "prj_default" });
+    expect(edge.node.requests.at(-1)).toMatchObject({
+      model: "scripted",
+      tenant: expect.stringMatching(/^prj_default\/key_\w+$/),
+    });
   });
 });

@@ -1,4 +1,6 @@
 // POST /v1/chat/completions: OpenAI's chat, streamed or whole.
+
+import { tenantOf } from "../auth.ts";
 import { readJsonObject } from "../body.ts";
 import type { EdgeContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
@@ -17,7 +19,8 @@ export async function chatCompletions(c: EdgeContext): Promise<Response> {
   const { access, principal, requestId } = c.var;
   if (principal.kind !== "api") throw new ApiError("permission_denied");
   const raw = await readJsonObject(c);
-  const call = readChatCompletion(raw, { requestId, now: clock.now(), tenant: principal.projectId });
+  const { projectId } = principal;
+  const call = readChatCompletion(raw, { requestId, now: clock.now(), projectId, tenant: tenantOf(principal) });
   access.facts.model = call.request.model;
   access.facts.stream = call.stream;
   setIgnored(c, call);

@@ -8,7 +8,9 @@ export interface CallContext {
   requestId: string;
   /** Unix milliseconds. */
   now: number;
-  /** Who pays; also keeps tenants' prefixes apart. */
+  /** Prefixes are shared within a project and never with another. */
+  projectId: string;
+  /** Whose share of a node it is. */
   tenant: string;
 }
 

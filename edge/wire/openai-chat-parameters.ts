@@ -2,8 +2,11 @@
 import { ApiError } from "../errors.ts";
 
 export type ChatParameter =
-  /** Does what the vendors' documentation says. `contract` is the field it sets, by which the node's refusals name it. */
-  | { verdict: "honoured"; contract?: readonly string[]; note?: string }
+  /**
+   * Does what the vendors' documentation says. `contract` is the field it sets, by which the node's refusals name it;
+   * `only` are the values that are supported, if not all are.
+   */
+  | { verdict: "honoured"; contract?: readonly string[]; note?: string; only?: readonly unknown[] }
   /** Accepted without effect, because it changes nothing about the answer. */
   | { verdict: "ignored"; note: string; only?: readonly unknown[] }
   /** 400 `unsupported_parameter`. */
@@ -50,12 +53,18 @@ export const CHAT_PARAMETERS: Readonly<Record<string, ChatParameter>> = {
     note: "`none` turns thinking off",
   },
 
+  service_tier: {
+    verdict: "honoured",
+    contract: ["priority"],
+    note: "`flex` yields to other work; there is no tier beside it and `default`",
+    only: ["auto", "default", "flex"],
+  },
+
   user: { verdict: "ignored", note: "a label" },
   user_id: { verdict: "ignored", note: "a label" },
   safety_identifier: { verdict: "ignored", note: "a label" },
   metadata: { verdict: "ignored", note: "a label" },
   store: { verdict: "ignored", note: "completions are not stored", only: [false] },
-  service_tier: { verdict: "ignored", note: "there is one tier", only: ["auto", "default"] },
   verbosity: { verdict: "ignored", note: "the model's own", only: ["medium"] },
   modalities: { verdict: "ignored", note: "text only", only: ["text"] },
   prompt_cache_key: { verdict: "ignored", note: "prefixes are found without it" },
@@ -74,7 +83,7 @@ export const CHAT_PARAMETERS: Readonly<Record<string, ChatParameter>> = {
  * Sorts a body's parameters: gives back the ones to honour, without those that are null (null is absent, as OpenAI has
  * it), and the names that are in no API.
  *
- * @throws ApiError `unsupported_parameter` for a refused one, or an ignored one whose value would change the answer.
+ * @throws ApiError `unsupported_parameter` for a refused one, or a value of it that is not supported.
  */
 export function sortParameters(body: Record<string, unknown>): { given: Record<string, unknown>; unknown: string[] } {
   const given: Record<string, unknown> = {};
@@ -83,9 +92,9 @@ export function sortParameters(body: Record<string, unknown>): { given: Record<s
     if (value === null) continue;
     const parameter = Object.hasOwn(CHAT_PARAMETERS, name) ? CHAT_PARAMETERS[name] : undefined;
     if (parameter === undefined) unknown.push(name);
-    else if (parameter.verdict === "honoured") given[name] = value;
-    else if (parameter.verdict === "refused" || !changesNothing(parameter.only, value))
+    else if (parameter.verdict === "refused" || !isAmong(parameter.only, value))
       throw unsupported(name, parameter.note);
+    else if (parameter.verdict === "honoured") given[name] = value;
   }
   return { given, unknown };
 }
@@ -118,12 +127,12 @@ function isWithin(path: string, field: string): boolean {
   return path === field || path.startsWith(`${field}.`) || path.startsWith(`${field}[`);
 }
 
-function changesNothing(allowed: readonly unknown[] | undefined, value: unknown): boolean {
+function isAmong(allowed: readonly unknown[] | undefined, value: unknown): boolean {
   if (allowed === undefined) return true;
   const values = Array.isArray(value) ? value : [value];
   return values.every((one) => allowed.includes(one));
 }
 
-function unsupported(name: string, note: string): ApiError {
+function unsupported(name: string, note = "not with this value"): ApiError {
   return new ApiError("unsupported_parameter", `\`${name}\` is not supported: ${note}.`, { param: name });
 }

@@ -19,6 +19,8 @@ export interface CompletionHead {
   model: string;
   /** Whether log-probabilities were asked for. */
   logprobs: boolean;
+  /** The tier that serves the request, if the client asked for one. */
+  serviceTier?: "default" | "flex" | undefined;
 }
 
 export type OpenAiFinishReason = "stop" | "length" | "tool_calls" | "content_filter";
@@ -110,12 +112,13 @@ export class ChatStreamWriter implements StreamWriter {
 }
 
 /** What all chunks of a stream begin with. */
-function chunkOpening({ id, created, model }: CompletionHead, fingerprint: string): string {
+function chunkOpening({ id, created, model, serviceTier }: CompletionHead, fingerprint: string): string {
   const head = JSON.stringify({
     id,
     object: "chat.completion.chunk",
     created,
     model,
+    service_tier: serviceTier,
     system_fingerprint: fingerprint || null,
   });
   return `data: ${head.slice(0, -1)},"choices":[`;
@@ -186,7 +189,7 @@ export class ChatBodyWriter implements BodyWriter {
   body(): string {
     const finished = this.#finished;
     if (finished === undefined) throw new Error("A generation was folded before it finished.");
-    const { id, created, model } = this.#head;
+    const { id, created, model, serviceTier } = this.#head;
     return JSON.stringify({
       id,
       object: "chat.completion",
@@ -194,6 +197,7 @@ export class ChatBodyWriter implements BodyWriter {
       model,
       choices: [...finishReasons(finished)].map(([index, reason]) => this.#choice(index, reason)),
       usage: openAiUsage(finished.usage),
+      service_tier: serviceTier,
       system_fingerprint: finished.systemFingerprint || null,
     });
   }

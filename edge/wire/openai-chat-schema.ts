@@ -117,6 +117,7 @@ export const chatRequestSchema = z.object({
   deterministic: z.boolean().optional(),
   min_tokens: count.optional(),
   ignore_eos: z.boolean().optional(),
+  service_tier: z.literal(["auto", "default", "flex"]).optional(),
   n: z.int().min(1).max(128).optional(),
   logprobs: z.boolean().optional(),
   top_logprobs: z.int().min(0).max(20).optional(),

@@ -6,7 +6,7 @@ import { ApiError, ERRORS } from "../errors.ts";
 import { readChatCompletion } from "./openai-chat.ts";
 import { CHAT_PARAMETERS } from "./openai-chat-parameters.ts";
 
-const context = { requestId: "req_01ABC", now: 0, tenant: "prj_a" };
+const context = { requestId: "req_01ABC", now: 0, projectId: "prj_a", tenant: "prj_a/key_b" };
 const user = { role: "user", content: "hi" };
 const tool = (name: string) => ({ type: "function", function: { name } });
 
@@ -153,6 +153,7 @@ describe("parameters that would change the answer and are not supported", () => 
     ["moderation", { model: "m" }],
     ["store", true],
     ["service_tier", "priority"],
+    ["service_tier", 5],
     ["verbosity", "low"],
   ])("are refused by name: %s", (name, value) => {
     expect(refusal({ [name]: value })).toMatchObject({ code: "unsupported_parameter", param: name });

@@ -1,10 +1,16 @@
 // What a chat completion request becomes in the contract.
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { Priority, Thinking_Effort, Thinking_Mode } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import {
+  GenerateEventSchema,
+  Priority,
+  Thinking_Effort,
+  Thinking_Mode,
+} from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { Role, ToolChoice_Mode } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { readChatCompletion } from "./openai-chat.ts";
 
-const context = { requestId: "req_01ABC", now: 1_700_000_000_500, tenant: "prj_a" };
+const context = { requestId: "req_01ABC", now: 1_700_000_000_500, projectId: "prj_a", tenant: "prj_a/key_b" };
 const user = { role: "user", content: "hi" };
 
 function read(body: Record<string, unknown>) {
@@ -20,7 +26,7 @@ function chatOf(body: Record<string, unknown>) {
 describe("a minimal request", () => {
   test("names the model, the tenant and the request, and leaves the model's defaults alone", () => {
     const { request, stream, ignored } = read({});
-    expect(request).toMatchObject({ requestId: "req_01ABC", model: "m", tenant: "prj_a", choiceCount: 1 });
+    expect(request).toMatchObject({ requestId: "req_01ABC", model: "m", tenant: "prj_a/key_b", choiceCount: 1 });
     expect(request.priority).toBe(Priority.INTERACTIVE);
     expect(request.prefixCache?.salt).toBe("prj_a");
     expect(request.sampling?.temperature).toBeUndefined();
@@ -250,9 +256,27 @@ describe("output form and thinking", () => {
   });
 });
 
+describe("the service tier", () => {
+  test.each([
+    ["flex", Priority.BATCH, "flex"],
+    ["default", Priority.INTERACTIVE, "default"],
+    ["auto", Priority.INTERACTIVE, "default"],
+    [undefined, Priority.INTERACTIVE, undefined],
+  ])("%s decides the queue class, and the answer names the one that was used", (tier, priority, named) => {
+    const call = read(tier === undefined ? {} : { service_tier: tier });
+    expect(call.request.priority).toBe(priority);
+    const finished = create(GenerateEventSchema, { event: { case: "finished", value: {} } });
+    const body = call.bodyWriter();
+    body.event(finished);
+    expect(JSON.parse(body.body()).service_tier).toBe(named);
+    const [chunk = ""] = call.streamWriter().event(finished).split("\n\n");
+    expect(JSON.parse(chunk.slice("data: ".length)).service_tier).toBe(named);
+  });
+});
+
 describe("unknown and ignored names", () => {
   test("are accepted; the unknown ones are listed, the ignored ones are documented instead", () => {
-    const body = { user: "u", metadata: { a: "b" }, store: false, service_tier: "auto", modalities: ["text"], frob: 1 };
+    const body = { user: "u", metadata: { a: "b" }, store: false, modalities: ["text"], frob: 1 };
     expect(read({ ...body, __proto: 2 }).ignored).toEqual(["frob", "__proto"]);
   });
 

@@ -48,6 +48,7 @@ export function readChatCompletion(raw: Record<string, unknown>, context: CallCo
     created: Math.floor(context.now / 1000),
     model: body.model,
     logprobs: body.logprobs === true,
+    serviceTier: serviceTierOf(body),
   };
   return {
     request,
@@ -103,10 +104,15 @@ function requestOf(body: ChatBody, context: CallContext) {
     ...(body.logprobs === true ? { logprobs: { output: true, top: body.top_logprobs ?? 0 } } : {}),
     choiceCount: body.n ?? 1,
     deterministic: body.deterministic ?? false,
-    prefixCache: { salt: context.tenant },
-    priority: Priority.INTERACTIVE,
+    prefixCache: { salt: context.projectId },
+    priority: body.service_tier === "flex" ? Priority.BATCH : Priority.INTERACTIVE,
     tenant: context.tenant,
   });
+}
+
+/** The tier that serves the request, for those that asked; OpenAI leaves it out otherwise. */
+function serviceTierOf({ service_tier: asked }: ChatBody): "default" | "flex" | undefined {
+  return asked === "auto" ? "default" : asked;
 }
 
 function samplingOf(body: ChatBody): MessageInitShape<typeof SamplingSchema> {
