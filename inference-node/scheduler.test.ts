@@ -62,6 +62,17 @@ describe("planStep", () => {
     expect(plan.find(({ slot }) => slot === 0)?.tokens).toBe(1);
   });
 
+  it("checks guesses beside the tokens that decode, and leaves half of the room to prompts", () => {
+    const decoding = (slot: number, guessedTokens: number) => ({ ...prompt(slot, 0), guessedTokens });
+    const alone = planStep([decoding(0, 3), decoding(1, 0)], { ...wide, batchTokensMax: 64 });
+    expect(alone).toEqual([
+      { slot: 0, tokens: 4, sample: true },
+      { slot: 1, tokens: 1, sample: true },
+    ]);
+    const crowded = planStep([decoding(0, 30), decoding(1, 30), prompt(2, 100)], { ...wide, batchTokensMax: 22 });
+    expect(crowded.map(({ tokens }) => tokens)).toEqual([11, 1, 10]);
+  });
+
   it("holds every bound on 2,000 random states", () => {
     const random = mulberry32(7);
     const below = (n: number): number => Math.floor(random() * n);
@@ -70,7 +81,8 @@ describe("planStep", () => {
       const budget = { batchTokensMax: slots + below(64), shortTokensMax: 1 + below(80), longTokensMax: 1 + below(40) };
       const sequences = Array.from({ length: slots }, (_, slot) => {
         const of = 1 + below(600);
-        return prompt(slot, random() < 0.5 ? 0 : 1 + below(of), { of, arrival: below(1000) });
+        const guessedTokens = random() < 0.3 ? below(9) : undefined;
+        return { ...prompt(slot, random() < 0.5 ? 0 : 1 + below(of), { of, arrival: below(1000) }), guessedTokens };
       }).sort(() => random() - 0.5);
       check(sequences, budget);
     }
@@ -92,7 +104,8 @@ function check(sequences: readonly SchedulableSequence[], budget: StepBudget): v
     if (sequence === undefined) throw new Error(`unknown slot in ${context}`);
     expect(i === 0 || item.slot > (plan[i - 1]?.slot ?? -1), context).toBe(true);
     expect(item.tokens, context).toBeGreaterThan(0);
-    expect(item.tokens, context).toBeLessThanOrEqual(Math.max(1, sequence.promptTokensLeft));
+    const most = sequence.promptTokensLeft === 0 ? 1 + (sequence.guessedTokens ?? 0) : sequence.promptTokensLeft;
+    expect(item.tokens, context).toBeLessThanOrEqual(most);
     expect(item.sample, context).toBe(item.tokens >= sequence.promptTokensLeft);
   }
   const decoding = sequences.filter(({ promptTokensLeft }) => promptTokensLeft === 0);

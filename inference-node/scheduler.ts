@@ -8,6 +8,8 @@ export interface SchedulableSequence {
   readonly promptTokens: number;
   /** Prompt tokens that are not in the model yet; 0 when the sequence decodes. */
   readonly promptTokensLeft: number;
+  /** Of a sequence that decodes: guesses of its next tokens, to be checked in the same step. */
+  readonly guessedTokens?: number | undefined;
   /** Rises with arrival: prompts are prefilled first come, first served. */
   readonly arrival: number;
 }
@@ -26,7 +28,8 @@ export interface StepItem {
   readonly slot: number;
   /** Tokens of this sequence in the batch. */
   readonly tokens: number;
-  /** Whether the last of them yields the next token: always for a decode, for a prompt only with its last chunk. */
+  /** Whether the last of them yields the next token: always for a decode, for a prompt only with its last chunk. Guesses
+   * follow a decode's token, and each of them yields one, too. */
   readonly sample: boolean;
 }
 
@@ -34,7 +37,7 @@ export interface StepItem {
 const shortPromptTokensMax = 256;
 
 /**
- * Plans one step: every decoding sequence gets its one token first, then short prompts and long prompts get chunks, each
+ * Plans one step: every decoding sequence gets its one token first, then their guesses, then short prompts and long prompts get chunks, each
  * kind in order of arrival and within its own budget, so that neither starves the other. The result is sorted by slot;
  * it is empty only when there is no sequence.
  */
@@ -49,6 +52,7 @@ export function planStep(sequences: readonly SchedulableSequence[], budget: Step
       room -= 1;
     }
   }
+  room -= addGuesses(sequences, room, items);
   prompts.sort((a, b) => a.arrival - b.arrival);
   const isShort = ({ promptTokens }: SchedulableSequence): boolean => promptTokens <= shortPromptTokensMax;
   const long = prompts.filter((prompt) => !isShort(prompt));
@@ -57,6 +61,21 @@ export function planStep(sequences: readonly SchedulableSequence[], budget: Step
   room -= addChunks(prompts.filter(isShort), roomForShort, items);
   addChunks(long, Math.min(budget.longTokensMax, room), items);
   return items.sort((a, b) => a.slot - b.slot);
+}
+
+/** Adds guessed tokens to the items of their sequences, as room allows; gives how many. */
+function addGuesses(sequences: readonly SchedulableSequence[], room: number, items: StepItem[]): number {
+  // Where prompts wait, half of the room is theirs.
+  const waiting = sequences.some(({ promptTokensLeft }) => promptTokensLeft > 0);
+  const roomForGuesses = waiting ? Math.floor(room / 2) : room;
+  const guessed = new Map(sequences.map(({ slot, guessedTokens }) => [slot, guessedTokens ?? 0]));
+  let left = roomForGuesses;
+  for (const [i, item] of items.entries()) {
+    const more = Math.min(guessed.get(item.slot) ?? 0, left);
+    if (more > 0) items[i] = { ...item, tokens: item.tokens + more };
+    left -= more;
+  }
+  return roomForGuesses - left;
 }
 
 /** Adds chunks of prompts until the tokens are used up; gives how many were. */
