@@ -2,7 +2,7 @@
 import { type Code, NodeError } from "../../node-error.ts";
 import type { ToNode } from "./protocol.ts";
 
-export type Answer = Uint32Array | string;
+export type Answer = Uint32Array | Float32Array | string;
 type Reply = Extract<ToNode, { type: "reply" | "reply_error" }>;
 
 export class OpenCalls {
