@@ -1,0 +1,91 @@
+// Turns a request's constraint into the grammar that the engine is given; the last ones made are kept.
+import type { Constraint } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { automatonOf, isEmpty, Work } from "./automaton.ts";
+import { textRule } from "./automaton-grammar.ts";
+import { refused } from "./constraint-error.ts";
+import { checkGbnf } from "./gbnf-check.ts";
+import { parseGbnf } from "./gbnf-parser.ts";
+import { gbnfRule } from "./gbnf-writer.ts";
+import { GrammarBuilder } from "./grammar-builder.ts";
+import { objectRule } from "./json-grammar.ts";
+import { schemaRule } from "./json-schema.ts";
+import { parseRegex } from "./regex-parser.ts";
+
+/** The contract's fields that the errors name. */
+const fields = {
+  jsonObject: "constraint.json_object",
+  jsonSchema: "constraint.json_schema.schema_json",
+  regex: "constraint.regex",
+  grammar: "constraint.grammar",
+} as const;
+
+const cacheLimits = { entries: 64, chars: 8_000_000 } as const;
+
+/** Grammars by what they were made of, the least recently used first. */
+const cache = new Map<string, string>();
+let cachedChars = 0;
+
+/**
+ * The constraint as a GBNF grammar with a rule called root. Throws INVALID_ARGUMENT, with the field and the path in it, for
+ * what is malformed, outside of the subset in docs/structured-output.md, or too large.
+ */
+export function compileConstraint(kind: Constraint["kind"]): string | undefined {
+  if (kind.case === undefined) return undefined;
+  const source = kind.case === "jsonObject" ? "" : kind.case === "jsonSchema" ? kind.value.schemaJson : kind.value;
+  const key = `${kind.case} ${source}`;
+  const known = cache.get(key);
+  if (known !== undefined) {
+    cache.delete(key);
+    cache.set(key, known);
+    return known;
+  }
+  const grammar = compile(kind.case, source);
+  keep(key, grammar);
+  return grammar;
+}
+
+function compile(kind: keyof typeof fields, source: string): string {
+  const path = fields[kind];
+  const builder = new GrammarBuilder(path);
+  const grammar = builder.grammar(rootOf(builder, kind, source, path));
+  // What the compilers write is held to the same rules as what a caller does: a schema too may have no finite document.
+  checkGbnf(parseGbnf(grammar, path), path);
+  return grammar;
+}
+
+function rootOf(builder: GrammarBuilder, kind: keyof typeof fields, source: string, path: string): string {
+  switch (kind) {
+    case "jsonObject":
+      return objectRule(builder);
+    case "jsonSchema":
+      return schemaRule(builder, parsedJson(source, path), path);
+    case "regex": {
+      const automaton = automatonOf(parseRegex(source, path), new Work(path));
+      if (isEmpty(automaton)) throw refused(path, "matches no text.");
+      return textRule(builder, "state", automaton);
+    }
+    case "grammar": {
+      const grammar = parseGbnf(source, path);
+      checkGbnf(grammar, path);
+      return gbnfRule(builder, grammar);
+    }
+  }
+}
+
+function parsedJson(source: string, path: string): unknown {
+  try {
+    return JSON.parse(source);
+  } catch {
+    throw refused(path, "is no JSON.");
+  }
+}
+
+function keep(key: string, grammar: string): void {
+  cache.set(key, grammar);
+  cachedChars += key.length + grammar.length;
+  for (const [oldest, kept] of cache) {
+    if (cache.size <= cacheLimits.entries && cachedChars <= cacheLimits.chars) return;
+    cache.delete(oldest);
+    cachedChars -= oldest.length + kept.length;
+  }
+}
