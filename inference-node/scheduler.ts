@@ -34,7 +34,7 @@ export interface StepItem {
 }
 
 /** A prompt of at most so many tokens goes ahead of long ones: it costs little and somebody sees its first token soon. */
-const shortPromptTokensMax = 256;
+export const shortPromptTokensMax = 256;
 
 /**
  * Plans one step: every decoding sequence gets its one token first, then their guesses, then short prompts and long prompts get chunks, each

@@ -1,5 +1,7 @@
 // Chooses the slot of a new sequence and how much of its prompt need not be computed again. Pure: state in, placement out.
 
+import { shortPromptTokensMax } from "../../scheduler.ts";
+
 /** Tokens whose keys and values exist somewhere, and who may use them. */
 export interface CachedTokens {
   readonly tokens: Uint32Array;
@@ -17,6 +19,10 @@ export interface FreeSlot extends CachedTokens {
 /** A slot whose sequence runs. `tokens` are those in the model and the rest of its prompt, which will be. */
 export interface BusySlot extends CachedTokens {
   readonly slot: number;
+  /** How many of the tokens are in the model now. */
+  readonly held: number;
+  /** Whether its prompt is a long one, which is computed in small pieces while others decode. */
+  readonly long: boolean;
 }
 
 /** A state that was saved. */
@@ -76,7 +82,7 @@ export function placePrompt(prompt: PrefixRequest, state: PrefixState): Placemen
   // A slot that holds mostly something else is better copied from than cut: a long chat is worth more than its first lines.
   const takes = inPlace !== undefined && (keepsMost || inPlace.item === victim) ? inPlace : undefined;
   const without = takes?.common ?? 0;
-  const copy = bestCopy(inPlace, state, usable);
+  const copy = bestCopy(prompt, inPlace, state, usable);
   if (copy !== undefined && copy.common > without && state.worthCopying(copy.common - without, copy.stateTokens)) {
     return { slot: victim.slot, reused: copy.common, source: copy.source };
   }
@@ -92,6 +98,7 @@ interface Copy {
 
 /** The longest prefix that a copy brings; at equal length the cheapest: a saved state needs no saving, a free slot no waiting. */
 function bestCopy(
+  prompt: PrefixRequest,
   free: { item: FreeSlot; common: number } | undefined,
   { busy, saved }: PrefixState,
   usable: (cached: CachedTokens) => number,
@@ -103,7 +110,9 @@ function bestCopy(
   const state = best(saved, usable);
   add(state, { kind: "saved", id: state?.item.id ?? 0 });
   add(free, { kind: "free", slot: free?.item.slot ?? 0 });
-  const running = best(busy, usable);
+  // A short prompt is computed before a long one has come that far: it takes what is there, and does not wait.
+  const patient = prompt.tokens.length > shortPromptTokensMax;
+  const running = best(busy, (slot) => (slot.long && !patient ? Math.min(usable(slot), slot.held) : usable(slot)));
   add(running, { kind: "busy", slot: running?.item.slot ?? 0 });
   return copies.reduce<Copy | undefined>(
     (longest, copy) => (longest === undefined || copy.common > longest.common ? copy : longest),
@@ -114,7 +123,7 @@ function bestCopy(
 /** The item with the most usable tokens, of those that have any. */
 function best<T extends CachedTokens>(
   items: readonly T[],
-  usable: (cached: CachedTokens) => number,
+  usable: (cached: T) => number,
 ): { item: T; common: number } | undefined {
   let found: { item: T; common: number } | undefined;
   for (const item of items) {

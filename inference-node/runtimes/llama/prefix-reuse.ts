@@ -1,6 +1,7 @@
 // Brings reused prompt tokens into slots: from the slot itself, a saved state, or a sequence that computes them just now.
+import { shortPromptTokensMax } from "../../scheduler.ts";
 import type { KvSlots } from "./kv-slots.ts";
-import { commonPrefix, type Placement, placePrompt } from "./prefix-plan.ts";
+import { type BusySlot, commonPrefix, type Placement, placePrompt } from "./prefix-plan.ts";
 import type { Sequence } from "./sequence.ts";
 import type { StateStore } from "./state-store.ts";
 
@@ -33,11 +34,7 @@ export class PrefixReuse {
   /** Chooses the slot of a newcomer among the free ones, of which there must be one, and where its prompt's beginning is. */
   place(prompt: Parameters<typeof placePrompt>[0], running: Iterable<Sequence>): Placement {
     const { slots, store } = this.#options;
-    const busy = [...running].flatMap((sequence) =>
-      sequence.salt === undefined
-        ? []
-        : [{ slot: sequence.slot, salt: sequence.salt, tokens: sequence.plannedTokens() }],
-    );
+    const busy = busySlots(running);
     return placePrompt(prompt, {
       free: slots.free(),
       busy,
@@ -122,9 +119,7 @@ export class PrefixReuse {
     const { source, reused } = placePrompt(sequence.prefixRequest, {
       // Its own slot is what it is, whatever else would be chosen now; those of others are sources alone.
       free: [{ slot: sequence.slot, ...slots.held(sequence.slot), lastUsed: 0 }, ...slots.free()],
-      busy: others.flatMap((other) =>
-        other.salt === undefined ? [] : [{ slot: other.slot, salt: other.salt, tokens: other.plannedTokens() }],
-      ),
+      busy: busySlots(others),
       saved: store.list(),
       worthCopying: (saved, size) => this.#worthCopying(saved, size),
     });
@@ -172,4 +167,12 @@ export class PrefixReuse {
     if (tokens > 0) this.#copyMsPerToken = 0.7 * this.#copyMsPerToken + 0.3 * (ms / tokens);
     return result;
   }
+}
+
+function busySlots(running: Iterable<Sequence>): BusySlot[] {
+  return [...running].flatMap((sequence) => {
+    const { salt, slot, position: held, promptTokens } = sequence;
+    if (salt === undefined) return [];
+    return [{ slot, salt, tokens: sequence.plannedTokens(), held, long: promptTokens > shortPromptTokensMax }];
+  });
 }
