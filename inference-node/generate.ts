@@ -184,10 +184,10 @@ class Generation {
   }
 
   /** A killed engine takes a while to be seen dead: a request that meets it then is held as those that come after. */
-  async #prepare({ prompt }: ValidRequest, model: Model): Promise<PreparedPrompt> {
+  async #prepare({ prompt, thinking }: ValidRequest, model: Model): Promise<PreparedPrompt> {
     const { models, runtime } = this.#deps;
     const prepare = (): Promise<PreparedPrompt> =>
-      unlessAborted(runtime.prepare(model.id, prompt, this.#signal), this.#signal);
+      unlessAborted(runtime.prepare(model.id, prompt, this.#signal, thinking), this.#signal);
     try {
       return await prepare();
     } catch (thrown) {

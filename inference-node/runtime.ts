@@ -1,6 +1,12 @@
 // The seam between the node and whatever runs the model.
 import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
-import type { Delta, Finished, GenerateRequest, Prefilled } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import type {
+  Delta,
+  Finished,
+  GenerateRequest,
+  Prefilled,
+  Thinking,
+} from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import type { Model } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import type { Prompt } from "../proto/gen/sluice/inference/v1/prompt_pb.js";
 import type { RequestFeature } from "./request-features.ts";
@@ -51,8 +57,8 @@ export interface Runtime {
   readonly acceptsLate?: boolean;
   /** Calls back after any model's state or `sequences` changed; returns the way to stop listening. */
   onStateChange(listener: () => void): () => void;
-  /** Renders and tokenises a prompt. */
-  prepare(model: string, prompt: Prompt, signal: AbortSignal): Promise<PreparedPrompt>;
+  /** Renders and tokenises a prompt; how the model is to think may be part of what its template renders. */
+  prepare(model: string, prompt: Prompt, signal: AbortSignal, thinking?: Thinking): Promise<PreparedPrompt>;
   /** Throws when this request must not run, before it is admitted; left out by runtimes that run whatever they can. */
   check?(request: RuntimeRequest): void;
   /**

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
-import { DeltaSchema, type GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { DeltaSchema, type GenerateRequest, type Thinking } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { Capability, type Model, ModelSchema, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { type Prompt, PromptSchema } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import type { Clock } from "../clock.ts";
@@ -14,6 +14,8 @@ import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
+import type { RenderedChat } from "../tool-formats/chat-format.ts";
+import { Chats } from "./llama/chats.ts";
 import { mergeChoices } from "./llama/choices.ts";
 import { anyDevice } from "./llama/config.ts";
 import { CrashReports } from "./llama/crash-report.ts";
@@ -78,6 +80,8 @@ export function createLlamaRuntime(options: LlamaRuntimeOptions): Runtime {
 
 interface LlamaPrompt extends PreparedPrompt {
   readonly tokens: Uint32Array;
+  /** Undefined unless the prompt is a chat. */
+  readonly chat: RenderedChat | undefined;
 }
 
 class LlamaRuntime implements Runtime {
@@ -91,6 +95,7 @@ class LlamaRuntime implements Runtime {
     "choice_count",
     "best_of",
     "deterministic",
+    "thinking.budget_tokens",
     "echo",
     "prompt.text",
     "prompt.tokens",
@@ -99,6 +104,7 @@ class LlamaRuntime implements Runtime {
   readonly #options: LlamaRuntimeOptions;
   readonly #supervisor: Supervisor;
   readonly #quarantine: Quarantine;
+  readonly #chats: Chats;
   /** Prompts that the child renders and tokenises, the oldest first. */
   readonly #preparing = new Set<Uint8Array>();
   readonly #queues = new Map<number, EventQueue>();
@@ -126,6 +132,7 @@ class LlamaRuntime implements Runtime {
     const prefixCache = { dir: this.#stateFolder, bytesMax: prefixBytes, spill };
     const { clock, log, stepTimeoutMs, loadTimeoutMs, modelId, childMemoryMaxMb } = options;
     this.#quarantine = new Quarantine(clock);
+    this.#chats = new Chats({ log, clock, force: (key, text) => this.#supervisor.tell({ type: "force", key, text }) });
     this.#supervisor = new Supervisor({
       load: {
         modelPath,
@@ -183,7 +190,7 @@ class LlamaRuntime implements Runtime {
         defaultMaxTokens: Math.min(this.#options.defaultMaxTokens ?? defaultMaxTokens, contextLength),
         capabilities: [
           Capability.LOGPROBS,
-          ...(loaded?.hasChatTemplate ? [Capability.CHAT] : []),
+          ...this.#chats.capabilities,
           ...(loaded?.hasFillInMiddle ? [Capability.FILL_IN_MIDDLE] : []),
         ],
         quantization: this.#options.quantization ?? loaded?.quantization ?? "",
@@ -201,16 +208,18 @@ class LlamaRuntime implements Runtime {
     return () => this.#listeners.delete(listener);
   }
 
-  async prepare(_model: string, prompt: Prompt, signal: AbortSignal): Promise<LlamaPrompt> {
+  async prepare(_model: string, prompt: Prompt, signal: AbortSignal, thinking?: Thinking): Promise<LlamaPrompt> {
     if (this.#loaded !== undefined) requirePromptRoom(prompt, this.#loaded);
+    // Before the engine is up for the first time there is no template: the call below says so.
+    const chat = this.#loaded === undefined ? undefined : this.#chats.render(prompt, thinking);
     const bytes = toBinary(PromptSchema, prompt);
     this.#quarantine.checkPrompt(bytes);
     this.#preparing.add(bytes);
     const answer = this.#supervisor
-      .call((call) => ({ type: "prepare", call, prompt: bytes }), signal)
+      .call((call) => ({ type: "prepare", call, prompt: bytes, segments: chat?.segments }), signal)
       .finally(() => this.#preparing.delete(bytes));
     const tokens = (await answer) as Uint32Array;
-    return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens };
+    return { promptTokens: tokens.length, vocabularySize: this.#loaded?.vocabularySize ?? 0, tokens, chat };
   }
 
   check(request: RuntimeRequest): void {
@@ -240,10 +249,14 @@ class LlamaRuntime implements Runtime {
     const options = this.#generateOptions(runtimeRequest);
     if (request.echo) yield* this.#echo(runtimeRequest, count);
     const sampled = Math.max(count, request.bestOf);
-    if (sampled === 1) return yield* this.#generateOne(options, signal);
+    if (sampled === 1) return yield* this.#generateOne(runtimeRequest, options, signal);
     const ended = new AbortController();
     const streams = Array.from({ length: sampled }, (_, index) =>
-      this.#generateOne(optionsOfChoice(options, index, request), AbortSignal.any([signal, ended.signal])),
+      this.#generateOne(
+        runtimeRequest,
+        optionsOfChoice(options, index, request),
+        AbortSignal.any([signal, ended.signal]),
+      ),
     );
     try {
       yield* mergeChoices(streams, { count, logprobs: request.logprobs?.output === true });
@@ -264,9 +277,14 @@ class LlamaRuntime implements Runtime {
     }
   }
 
-  async *#generateOne(options: GenerateOptions, signal: AbortSignal): AsyncGenerator<RuntimeEvent, void, undefined> {
+  async *#generateOne(
+    { request, prepared }: RuntimeRequest,
+    options: GenerateOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<RuntimeEvent, void, undefined> {
     const key = this.#nextKey++;
-    const queue = new EventQueue();
+    const reader = this.#chats.reader(key, (prepared as LlamaPrompt).chat, request);
+    const queue = new EventQueue(reader === undefined);
     const cancel = (): void => this.#supervisor.tell({ type: "cancel", key });
     if (signal.aborted) throw cancelled();
     this.#supervisor.send({ type: "generate", key, options });
@@ -285,9 +303,14 @@ class LlamaRuntime implements Runtime {
       while (slotHeld) {
         const event = await read();
         if (event.type === "cancelled") this.#logCancelled(options.requestId, event.steps);
-        yield runtimeEvent(event, options, this.#fingerprint());
+        if (reader === undefined) yield runtimeEvent(event, options, this.#fingerprint());
+        else {
+          yield* reader.read(event, options, this.#fingerprint());
+          if (reader.ended && slotHeld) cancel();
+        }
       }
     } finally {
+      if (reader !== undefined) this.#chats.release(request.requestId, reader);
       signal.removeEventListener("abort", cancel);
       // The caller may give the slot to another request only when the child has let go of it.
       if (slotHeld) cancel();
@@ -299,8 +322,8 @@ class LlamaRuntime implements Runtime {
     }
   }
 
-  answerNow(): boolean {
-    return false;
+  answerNow(requestId: string): boolean {
+    return this.#chats.answerNow(requestId);
   }
 
   async tokenize(_model: string, text: string, specialTokens: boolean, signal?: AbortSignal): Promise<Uint32Array> {
@@ -333,6 +356,7 @@ class LlamaRuntime implements Runtime {
     this.#state = state;
     if (model !== undefined) {
       this.#loaded = model;
+      this.#chats.adopt(model.chatTemplate);
       this.#options.log(loadedEntry(model));
     }
     for (const listener of this.#listeners) listener();
@@ -348,15 +372,16 @@ class LlamaRuntime implements Runtime {
 
   #generateOptions({ request, prepared, maxTokens }: RuntimeRequest): GenerateOptions {
     const { logprobs, stopping, prefixCache, deterministic } = request;
+    const { tokens, chat } = prepared as LlamaPrompt;
     const top = logprobs?.top ?? 0;
     return {
       requestId: request.requestId,
-      tokens: (prepared as LlamaPrompt).tokens,
+      tokens,
+      ...this.#chats.childOptions(chat, stopping?.stopStrings ?? []),
       maxTokens,
       limitedByContext:
         stopping?.maxTokens === undefined && prepared.promptTokens + maxTokens >= (this.#loaded?.contextLength ?? 0),
       sampling: this.#sampling(request),
-      stopStrings: stopping?.stopStrings ?? [],
       stopTokenIds: stopping?.stopTokenIds ?? [],
       logprobs: logprobs?.output ? { top } : undefined,
       promptLogprobs: logprobs?.prompt ? { top } : undefined,

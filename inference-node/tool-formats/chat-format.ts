@@ -47,6 +47,13 @@ export class ChatFormat {
     this.remark = remark;
   }
 
+  /** What ends a thought when the engine has to. */
+  get closingText(): string {
+    const close = this.reasoning?.close ?? "";
+    if (close === "</think>") return "\n</think>\n\n";
+    return this.binding?.format.readsReasoning === true ? `${close}<|channel|>final<|message|>` : close;
+  }
+
   /** Control tokens whose texts the parser must see for this chat. */
   visibleTokens(chat: RenderedChat): readonly string[] {
     const markers = [

@@ -28,7 +28,12 @@ export class OutputParser {
   readonly #out: Output;
   readonly #reading: Read<void>;
 
+  readonly #controls: string[];
+  readonly #close: string | undefined;
+
   constructor(options: ParserOptions) {
+    this.#controls = [...options.controls];
+    this.#close = options.reasoning?.close;
     const { format, tools, callsMax, random = randomLetters } = options;
     this.#out = new Output({
       offers: (name) => tools.has(name),
@@ -54,6 +59,11 @@ export class OutputParser {
     return this.#out.done;
   }
 
+  /** The thought is being closed from outside: if the model does it first, the second close is no text. */
+  expectClose(): void {
+    if (this.#close !== undefined && !this.#controls.includes(this.#close)) this.#controls.push(this.#close);
+  }
+
   push(text: string): OutputPiece[] {
     this.#reader.add(text);
     this.#reading.next();
@@ -68,8 +78,8 @@ export class OutputParser {
     return this.#out.take();
   }
 
-  *#read({ format, reasoning, reasoningOpened, controls, tools }: ParserOptions): Read<void> {
-    const [reader, out] = [this.#reader, this.#out];
+  *#read({ format, reasoning, reasoningOpened, tools }: ParserOptions): Read<void> {
+    const [reader, out, controls] = [this.#reader, this.#out, this.#controls];
     if (reasoning !== undefined && format?.readsReasoning !== true) {
       const callControls = controls.filter((text) => format?.markers.includes(text));
       yield* readReasoning(reader, out, reasoning, reasoningOpened, callControls);

@@ -90,7 +90,9 @@ function receive(message: ToChild): void {
       void load(message.options);
       break;
     case "prepare":
-      void reply(message.call, (loaded, signal) => loaded.promptTokens(decodePrompt(message.prompt), signal));
+      void reply(message.call, (loaded, signal) =>
+        loaded.promptTokens(decodePrompt(message.prompt), message.segments, signal),
+      );
       break;
     case "tokenize":
       void reply(message.call, (loaded, signal) => loaded.tokenize(message.text, message.specialTokens, signal));

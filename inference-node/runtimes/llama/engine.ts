@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { GgmlType, type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { type Prompt, PromptSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
-import { ChatTemplate } from "../../chat-template.ts";
+import type { ChatTemplateSource } from "../../chat-template.ts";
 import { systemClock } from "../../clock.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import { requireCountable } from "../../text-room.ts";
@@ -20,8 +20,11 @@ export interface Engine {
   readonly addon: Addon;
   readonly vocabulary: Vocabulary;
   readonly info: LoadedModel;
-  /** Tokens of a prompt. Rejects with a NodeError when the model can't take it. The streams go on meanwhile. */
-  promptTokens(prompt: Prompt, signal: AbortSignal): Promise<Uint32Array>;
+  /**
+   * Tokens of a prompt, of a chat by its rendered `segments`. Rejects with a NodeError when the model can't take it. The
+   * streams go on meanwhile.
+   */
+  promptTokens(prompt: Prompt, segments: readonly string[] | undefined, signal: AbortSignal): Promise<Uint32Array>;
   /** Tokens of a text; rejects with OUT_OF_RANGE for one of many contexts' length. The streams go on meanwhile. */
   tokenize(text: string, specialTokens: boolean, signal: AbortSignal): Promise<Uint32Array>;
   isEndOfGeneration(token: number): boolean;
@@ -129,7 +132,6 @@ class LlamaEngine implements Engine {
   readonly info: LoadedModel;
   readonly endOfGenerationTokens: readonly number[];
   readonly #model: LlamaModel;
-  readonly #template: ChatTemplate | undefined;
   readonly #tokenizer: SlicedTokenizer;
 
   constructor(
@@ -153,7 +155,6 @@ class LlamaEngine implements Engine {
       pause: () => setImmediate(),
     });
     this.endOfGenerationTokens = Array.from({ length: size }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
-    this.#template = this.#compileTemplate(chatTemplate ?? metadata.tokenizer?.chat_template);
     const quantised = limits.kvType === "f16" ? [] : [limits.kvType];
     this.info = {
       contextLength: capacity.contextLength,
@@ -163,7 +164,7 @@ class LlamaEngine implements Engine {
       kvMemoryMb: Math.ceil(capacity.kvBytes / 1e6),
       vocabularySize: size,
       longestTokenBytes: this.vocabulary.longestTokenBytes(),
-      hasChatTemplate: this.#template !== undefined,
+      chatTemplate: this.#templateSource(chatTemplate ?? metadata.tokenizer?.chat_template),
       hasFillInMiddle: this.#fillInMiddleTokens() !== undefined,
       license: metadata.general?.license ?? "",
       organization: textOf((metadata.general as Record<string, unknown> | undefined)?.organization),
@@ -188,16 +189,14 @@ class LlamaEngine implements Engine {
     return joined(await this.#tokens([text], specialTokens, signal, "text"));
   }
 
-  async promptTokens(prompt: Prompt, signal: AbortSignal): Promise<Uint32Array> {
+  async promptTokens(
+    prompt: Prompt,
+    segments: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<Uint32Array> {
     switch (prompt.form.case) {
-      case "chat": {
-        if (this.#template === undefined) {
-          throw new NodeError(Code.FAILED_PRECONDITION, "This model has no chat template; ask it by a text prompt.", {
-            param: "prompt.chat",
-          });
-        }
-        return this.#withBos(await this.#tokens(this.#template.render(prompt.form.value), true, signal));
-      }
+      case "chat":
+        return this.#withBos(await this.#tokens(segments ?? [], true, signal));
       case "text":
         return this.#withBos(await this.#tokens([prompt.form.value], false, signal));
       case "tokens":
@@ -252,14 +251,14 @@ class LlamaEngine implements Engine {
     return Uint32Array.from(ids);
   }
 
-  #compileTemplate(template: string | undefined): ChatTemplate | undefined {
+  #templateSource(template: string | undefined): ChatTemplateSource | undefined {
     if (template === undefined || template === "") return undefined;
-    return new ChatTemplate({
+    return {
       template,
       bosToken: this.#model.tokens.bosString ?? "",
       eosToken: this.#model.tokens.eosString ?? "",
       controlTokens: this.vocabulary.controlTokenTexts(),
-    });
+    };
   }
 
   #fillInMiddleTokens(): { prefix: number; suffix: number; middle: number } | undefined {

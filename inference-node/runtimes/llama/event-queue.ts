@@ -7,14 +7,24 @@ import type { GenerationEvent } from "./protocol.ts";
  * the few events that are not text; the text itself is bounded by the request's max_tokens.
  */
 export class EventQueue {
+  readonly #merges: boolean;
   readonly #events: GenerationEvent[] = [];
   #failure: NodeError | undefined;
   #wake: (() => void) | undefined;
 
+  /** A reader that counts the tokens of its pieces wants them unmerged; their number is bounded by max_tokens. */
+  constructor(merges = true) {
+    this.#merges = merges;
+  }
+
   push(event: GenerationEvent): void {
     const last = this.#events.at(-1);
     const mergeable =
-      last?.type === "delta" && event.type === "delta" && last.scores.length === 0 && event.scores.length === 0;
+      this.#merges &&
+      last?.type === "delta" &&
+      event.type === "delta" &&
+      last.scores.length === 0 &&
+      event.scores.length === 0;
     if (mergeable) this.#events[this.#events.length - 1] = { ...event, text: last.text + event.text };
     else this.#events.push(event);
     this.#wake?.();

@@ -75,6 +75,7 @@ function machine(overrides: Partial<FakeEngineOptions> = {}, bytesMax = 1e9) {
       maxTokens: 8,
       limitedByContext: false,
       sampling: { logitBias: [], ignoreEos: false } as unknown as GenerateOptions["sampling"],
+      visibleTokens: [],
       stopStrings: [],
       stopTokenIds: [],
       logprobs: undefined,

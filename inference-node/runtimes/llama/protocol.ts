@@ -1,4 +1,5 @@
 // What the node and its native child say to each other over IPC; plain data only.
+import type { ChatTemplateSource } from "../../chat-template.ts";
 
 /** Where the model computes and how it keeps its keys and values. */
 export interface DeviceOptions {
@@ -46,7 +47,8 @@ export interface LoadedModel {
   readonly vocabularySize: number;
   /** No text has fewer tokens than its bytes by this. */
   readonly longestTokenBytes: number;
-  readonly hasChatTemplate: boolean;
+  /** Undefined for a model that takes no chats. */
+  readonly chatTemplate: ChatTemplateSource | undefined;
   readonly hasFillInMiddle: boolean;
   /** SPDX id in the file's metadata, or empty. */
   readonly license: string;
@@ -81,6 +83,8 @@ export interface GenerateOptions {
   /** Whether maxTokens is what the context had room for rather than what was asked. */
   readonly limitedByContext: boolean;
   readonly sampling: SamplingOptions;
+  /** Texts of control tokens that are given out; those of all others are not. */
+  readonly visibleTokens: readonly string[];
   readonly stopStrings: readonly string[];
   readonly stopTokenIds: readonly number[];
   readonly logprobs: { readonly top: number } | undefined;
@@ -137,8 +141,8 @@ export type GenerationEvent =
 
 export type ToChild =
   | { type: "load"; options: LoadOptions }
-  /** The prompt is the contract's message, encoded: it is rendered where the template is. */
-  | { type: "prepare"; call: number; prompt: Uint8Array }
+  /** The prompt is the contract's message, encoded; of a chat only the segments count, as it was rendered. */
+  | { type: "prepare"; call: number; prompt: Uint8Array; segments: readonly string[] | undefined }
   | { type: "tokenize"; call: number; text: string; specialTokens: boolean }
   | { type: "detokenize"; call: number; tokens: Uint32Array; specialTokens: boolean }
   /** Nobody waits for the answer any more. */

@@ -128,6 +128,7 @@ const options = (over: Partial<GenerateOptions> = {}, seed = 1): GenerateOptions
     tokens: Uint32Array.of(1, 2, 3),
     maxTokens: 8,
     sampling: { temperature: 1, seed },
+    visibleTokens: [],
     stopStrings: [],
     ...over,
   }) as unknown as GenerateOptions;

@@ -25,6 +25,7 @@ function play(text: string, ends: Partial<GenerateOptions>) {
     maxTokens: 20,
     limitedByContext: false,
     sampling: { logitBias: [], ignoreEos: false } as unknown as GenerateOptions["sampling"],
+    visibleTokens: [],
     stopStrings: ["</end>"],
     stopTokenIds: [],
     logprobs: undefined,

@@ -7,6 +7,8 @@ import type { PrefixRequest, PrefixSource } from "./prefix-plan.ts";
 import type { FinishReasonName, GenerateOptions, GenerationEvent, TokenScore } from "./protocol.ts";
 import { Scorer, samplerConfig } from "./sampling.ts";
 
+const encoder = new TextEncoder();
+
 /** What a sequence waits for before it may compute anything: tokens of its prompt that come from elsewhere. */
 export type PrefixWait = { readonly reused: number; readonly source: PrefixSource };
 
@@ -178,11 +180,21 @@ export class Sequence implements SchedulableSequence {
     this.#lastToken = token;
     this.#generated.push(token);
     if (this.#options.stopTokenIds.includes(token)) return this.#finish("stop_sequence", "", events);
-    const { text, marks, stop } = this.#text.push(this.#engine.vocabulary.bytes(token), score);
+    const { text, marks, stop } = this.#text.push(this.#bytes(token), score);
     this.#tellDelta(text, marks, events);
     if (stop !== undefined) return this.#finish("stop_sequence", stop, events);
     if (this.#completionTokens < this.#options.maxTokens) return false;
     return this.#finish(this.#options.limitedByContext ? "context_length" : "length", "", events);
+  }
+
+  /** What a token adds to the output: nothing if it is a control token, unless the request wants to see it. */
+  #bytes(token: number): Uint8Array {
+    const { vocabulary } = this.#engine;
+    const bytes = vocabulary.bytes(token);
+    const { visibleTokens } = this.#options;
+    if (bytes.length > 0 || visibleTokens.length === 0) return bytes;
+    const text = vocabulary.controlText(token);
+    return visibleTokens.includes(text) ? encoder.encode(text) : bytes;
   }
 
   /** Frees what the engine holds for this generation, but for its slot. */

@@ -31,6 +31,7 @@ const options = {
   tokens: new Uint32Array(400),
   maxTokens: 8,
   sampling: { logitBias: [] },
+  visibleTokens: [],
   stopStrings: [],
   stopTokenIds: [],
 } as unknown as GenerateOptions;

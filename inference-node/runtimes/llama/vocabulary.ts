@@ -33,6 +33,12 @@ export class Vocabulary {
     return bytes;
   }
 
+  /** The text of a control token; empty for any other. */
+  controlText(token: number): string {
+    const isControl = (this.#model.getTokenAttributes(token) & (attribute.CONTROL | attribute.UNKNOWN)) !== 0;
+    return isControl ? this.#model.getTokenString(token) : "";
+  }
+
   /** Texts of the control tokens, which must not act as such inside a message. */
   controlTokenTexts(): string[] {
     return this.#textsOf(attribute.CONTROL | attribute.UNKNOWN);
