@@ -22,8 +22,11 @@ const table: Record<RuntimeName, Create> = {
     const { createScriptedRuntime } = await import("./runtimes/scripted.ts");
     return createScriptedRuntime({ sequences, contextLength, defaultMaxTokens, clock });
   },
-  openai: async () => {
-    throw new ConfigError("SLUICE_RUNTIME=openai does not exist in this version: use llama or scripted.");
+  openai: async ({ sequences, contextLength, defaultMaxTokens }, { clock, log }) => {
+    const { readOpenAiConfig } = await import("./runtimes/openai/config.ts");
+    const { createOpenAiRuntime } = await import("./runtimes/openai.ts");
+    const config = readOpenAiConfig();
+    return createOpenAiRuntime({ config, sequences, contextLength, defaultMaxTokens, clock, log });
   },
 };
 

@@ -19,6 +19,8 @@ function wranglerProgram(): string {
 function environment({ paths, inherited }: EdgeSpecInput): Record<string, string | undefined> {
   return {
     ...inherited,
+    // The node's key to an engine is none of the edge's business.
+    SLUICE_OPENAI_KEY: undefined,
     // No prompts, no news, no measurements sent, nothing fetched: a start works offline and leaves no trace elsewhere.
     CI: "1",
     WRANGLER_SEND_METRICS: "false",

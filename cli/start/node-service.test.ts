@@ -27,6 +27,14 @@ test("doors, the child's process, models and the last word are learned", () => {
   });
 });
 
+test("what the node waits for is learned, and forgotten when it is ready", () => {
+  const facts: NodeFacts = { runtimePid: null };
+  expect(learn(facts, '{"event":"upstream.waiting","message":"No engine answers."}')).toBe(true);
+  expect(facts.waiting).toBe("No engine answers.");
+  learn(facts, '{"event":"ready","models":["m"]}');
+  expect(facts).toEqual({ runtimePid: null, models: ["m"] });
+});
+
 test.each(["", "ggml: loading", "null", "[]", '"text"', "3", '{"event":"generate.end"}', "{"])(
   "a line like %j teaches nothing",
   (line) => {

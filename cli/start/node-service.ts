@@ -14,6 +14,8 @@ export interface NodeFacts {
   /** Process id of the native child; null while there is none. */
   runtimePid: number | null;
   models?: string[];
+  /** What the node waits for before it can be ready. */
+  waiting?: string;
   /** The node's last word before it gave up. */
   fatal?: string;
 }
@@ -50,6 +52,10 @@ export function learn(facts: NodeFacts, line: string): boolean {
       return true;
     case "ready":
       if (Array.isArray(event.models)) facts.models = event.models.map(String);
+      delete facts.waiting;
+      return true;
+    case "upstream.waiting":
+      facts.waiting = String(event.message);
       return true;
     case "fatal":
       facts.fatal = String(event.message);

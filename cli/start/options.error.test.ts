@@ -37,7 +37,7 @@ test("an option that stands where a value should is told from one", () => {
 });
 
 test("an unknown runtime is refused with the known ones", () => {
-  expect(complaint(["--runtime", "gpu"])).toBe('--runtime must be one of llama, scripted, not "gpu".');
+  expect(complaint(["--runtime", "gpu"])).toBe('--runtime must be one of llama, scripted, openai, not "gpu".');
   expect(complaint([], { SLUICE_RUNTIME: "gpu" })).toMatch(/^SLUICE_RUNTIME must be one of/);
 });
 
@@ -55,6 +55,13 @@ test("an empty model or folder is refused", () => {
 
 test("a model for the scripted runtime is refused: it would be ignored", () => {
   expect(complaint(["--runtime", "scripted", "--model", "m.gguf"])).toContain("--model has no meaning");
+});
+
+test("an engine without an address, or with a model that it does not take by flag, is refused", () => {
+  expect(complaint(["--runtime", "openai"])).toContain("needs SLUICE_OPENAI_URL");
+  const env = { SLUICE_OPENAI_URL: "http://127.0.0.1:8000/v1" };
+  expect(complaint(["--runtime", "openai", "--model", "m"], env)).toContain("SLUICE_OPENAI_MODEL");
+  expect(parseOptions(["--runtime", "openai"], readEnvironment(env), "/")?.runtime).toBe("openai");
 });
 
 test("an option that npm swallowed for want of two dashes is said, and only under npm", () => {

@@ -6,7 +6,7 @@ import type { StartEnvironment } from "./config.ts";
 import { StartError } from "./start-error.ts";
 
 /** The runtimes that the node can be started with. */
-export const RUNTIMES = ["llama", "scripted"] as const;
+export const RUNTIMES = ["llama", "scripted", "openai"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
 
 export interface StartOptions {
@@ -27,6 +27,7 @@ Usage: npm start -- [options], or sluice start [options]
 
   --port N         port of the API on 127.0.0.1 (default 8787, or PORT; 0 takes any free one)
   --runtime NAME   ${RUNTIMES.join(", ")} (default llama, or SLUICE_RUNTIME)
+                   openai stands in front of the engine at SLUICE_OPENAI_URL
   --model REF      a .gguf file, hf:org/repo/file.gguf or a catalogue id (or SLUICE_MODEL)
   --state DIR      folder of keys, database and logs (default .sluice)
   --verbose        show the logs of node and edge here, too
@@ -83,6 +84,16 @@ function parseRuntime(text: string, source: string): RuntimeName {
   throw new StartError(`${source} must be one of ${RUNTIMES.join(", ")}, not "${text}".`);
 }
 
+function requireUpstream(model: string | undefined, url: string | undefined): void {
+  if (!url) {
+    throw new StartError(
+      "--runtime openai needs SLUICE_OPENAI_URL, the address of the engine to stand in front of: SLUICE_OPENAI_URL=http://127.0.0.1:8000/v1 npm start -- --runtime openai",
+    );
+  }
+  if (model === undefined) return;
+  throw new StartError("--model has no meaning with --runtime openai: SLUICE_OPENAI_MODEL names the engine's models.");
+}
+
 /** A model file is meant from where the command was typed; the node, which gets the name, runs in the checkout. */
 function absoluteModel(model: string | undefined, from: string): string | undefined {
   if (model === undefined || !model.endsWith(".gguf")) return model;
@@ -118,5 +129,6 @@ export function parseOptions(args: string[], env: StartEnvironment, root: string
   if (flags.model !== undefined && options.runtime === "scripted") {
     throw new StartError("--model has no meaning with --runtime scripted, which serves the model scripted.");
   }
+  if (options.runtime === "openai") requireUpstream(flags.model, env.inherited.SLUICE_OPENAI_URL);
   return options;
 }

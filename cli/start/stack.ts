@@ -166,7 +166,9 @@ export class Stack {
       this.#throwIfEnded("The edge", this.#edge, this.#edgeLog);
       const model = this.#facts.models?.[0];
       if (model !== undefined && (await this.#isReady(url))) return model;
-      report.progress(`node and edge: waiting until ready, ${Math.round((now() - started) / 1000)} s`);
+      const { waiting } = this.#facts;
+      const why = waiting === undefined ? "" : ` (${waiting})`;
+      report.progress(`node and edge: waiting until ready, ${Math.round((now() - started) / 1000)} s${why}`);
       await sleep(POLL_MS, undefined, { signal: this.#stopping.signal });
     }
     throw new StartError(`The stack is not ready after ${READY_WAIT_MS / 60_000} minutes: see ${paths.logs}.`);
