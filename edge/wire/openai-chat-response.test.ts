@@ -52,6 +52,15 @@ describe("a stream", () => {
     );
   });
 
+  test("names the stop string that ended it, as the body does, and nothing when none did", () => {
+    const value = { reason: FinishReason.STOP_SEQUENCE, stopSequence: '"\n' };
+    const events: EventInit[] = [prefilled, said("a"), { event: { case: "finished", value } }];
+    const last = chunksOf(stream(events)).at(-2);
+    expect(last.choices[0]).toMatchObject({ finish_reason: "stop", stop_reason: '"\n' });
+    expect(bodyOf(events).choices[0]).toMatchObject({ finish_reason: "stop", stop_reason: '"\n' });
+    expect(bodyOf([prefilled, said("a"), finished()]).choices[0]).not.toHaveProperty("stop_reason");
+  });
+
   test("says nothing before the first token", () => {
     expect(stream([admitted, prefilled])).toBe("");
   });

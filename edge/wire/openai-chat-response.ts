@@ -46,6 +46,12 @@ function finishReasons(finished: Finished): ReadonlyMap<number, OpenAiFinishReas
   return new Map(finished.choices.map(({ choiceIndex, reason }) => [choiceIndex, openAiFinishReason(reason)]));
 }
 
+/** The stop string that ended an answer, under vLLM's name for it; nothing when none did. */
+function stopReason(finished: Finished, index: number): { stop_reason?: string } {
+  const choice = finished.choices.find(({ choiceIndex }) => choiceIndex === index) ?? finished;
+  return choice.stopSequence === "" ? {} : { stop_reason: choice.stopSequence };
+}
+
 /** The stream's chunks. Text is put together by hand: this runs once a token. */
 export class ChatStreamWriter implements StreamWriter {
   readonly #head: CompletionHead & { includeUsage: boolean };
@@ -89,7 +95,8 @@ export class ChatStreamWriter implements StreamWriter {
   #finished(finished: Finished): string {
     let text = "";
     for (const [index, reason] of finishReasons(finished)) {
-      text += this.#begin(index) + this.#chunk(index, "", "null", reason);
+      const stop = JSON.stringify(stopReason(finished, index)).slice(1, -1);
+      text += this.#begin(index) + this.#chunk(index, "", "null", reason, stop);
     }
     if (this.#head.includeUsage) {
       const usage = JSON.stringify(openAiUsage(finished.usage));
@@ -105,8 +112,8 @@ export class ChatStreamWriter implements StreamWriter {
     return this.#chunk(index, `"role":"assistant","content":"","refusal":null`, "null", null);
   }
 
-  #chunk(index: number, delta: string, logprobs: string, reason: OpenAiFinishReason | null): string {
-    const finish = reason === null ? "null" : `"${reason}"`;
+  #chunk(index: number, delta: string, logprobs: string, reason: OpenAiFinishReason | null, more = ""): string {
+    const finish = (reason === null ? "null" : `"${reason}"`) + (more === "" ? "" : `,${more}`);
     return `${this.#open}{"index":${index},"delta":{${delta}},"logprobs":${logprobs},"finish_reason":${finish}}${this.#close}`;
   }
 }
@@ -195,7 +202,10 @@ export class ChatBodyWriter implements BodyWriter {
       object: "chat.completion",
       created,
       model,
-      choices: [...finishReasons(finished)].map(([index, reason]) => this.#choice(index, reason)),
+      choices: [...finishReasons(finished)].map(([index, reason]) => ({
+        ...this.#choice(index, reason),
+        ...stopReason(finished, index),
+      })),
       usage: openAiUsage(finished.usage),
       service_tier: serviceTier,
       system_fingerprint: finished.systemFingerprint || null,
