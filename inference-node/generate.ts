@@ -93,7 +93,7 @@ class Generation {
   }
 
   async run(): Promise<void> {
-    const { models, runtime, journal, clock } = this.#deps;
+    const { models, journal, clock } = this.#deps;
     const onAbort = (): void => this.#controller.abort(abortError(this.#call, clock));
     if (this.#call.signal.aborted) onAbort();
     else this.#call.signal.addEventListener("abort", onAbort, { once: true });
@@ -101,7 +101,7 @@ class Generation {
       const request = this.#request;
       validateGenerate(request);
       const model = models.find(request.model);
-      requireSupported(request, model, runtime.features);
+      requireSupported(request, model, this.#runtime.features);
       journal.open(this.#running);
       this.#opened = true;
       await models.restarted(model, this.#signal);
@@ -144,6 +144,11 @@ class Generation {
     });
   }
 
+  get #runtime(): Runtime {
+    const { runtime } = this.#deps;
+    return runtime.of?.(this.#request.model) ?? runtime;
+  }
+
   get #signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -151,14 +156,14 @@ class Generation {
   async #admitAndRun(request: ValidRequest, model: Model): Promise<void> {
     const { models, clock } = this.#deps;
     const priority = request.priority === Priority.BATCH ? "batch" : "interactive";
-    const reservation = models.admission(model).reserve({ tenant: request.tenant, priority });
+    const reservation = models.admission(model).reserve({ tenant: request.tenant, priority: "interactive" });
     let permit: Permit | undefined;
     try {
       const prepared = await this.#prepare(request, model);
       this.#running.promptTokens = prepared.promptTokens;
       requireTokenIds(request, prepared.vocabularySize);
       const maxTokens = outputLimit(request, model, prepared);
-      this.#deps.runtime.check?.({ request, prepared, maxTokens });
+      this.#runtime.check?.({ request, prepared, maxTokens });
       permit = reservation.admit({
         tokens: prepared.promptTokens,
         sequences: Math.max(1, request.choiceCount, request.bestOf),
@@ -166,7 +171,7 @@ class Generation {
         deadlineAt: this.#call.deadlineAt,
       });
       // An engine that may still refuse a request which runs at once is given the time to say so.
-      const late = this.#deps.runtime.acceptsLate === true && permit.position === 0;
+      const late = this.#runtime.acceptsLate === true && permit.position === 0;
       if (!late) await this.#announce(permit, model);
       const queuedAt = clock.monotonic();
       await permit.granted.finally(() => {
@@ -185,9 +190,9 @@ class Generation {
 
   /** A killed engine takes a while to be seen dead: a request that meets it then is held as those that come after. */
   async #prepare({ prompt, thinking }: ValidRequest, model: Model): Promise<PreparedPrompt> {
-    const { models, runtime } = this.#deps;
+    const { models } = this.#deps;
     const prepare = (): Promise<PreparedPrompt> =>
-      unlessAborted(runtime.prepare(model.id, prompt, this.#signal, thinking), this.#signal);
+      unlessAborted(this.#runtime.prepare(model.id, prompt, this.#signal, thinking), this.#signal);
     try {
       return await prepare();
     } catch (thrown) {
@@ -204,12 +209,12 @@ class Generation {
   }
 
   async #decode(runtimeRequest: RuntimeRequest, permit: Permit): Promise<void> {
-    const { runtime, clock } = this.#deps;
+    const { clock } = this.#deps;
     const interval = streamIntervalMs(this.#request);
     const emit = (value: Delta): Promise<void> | undefined => this.#emit({ case: "delta", value });
     const coalescer = interval === undefined ? undefined : new Coalescer({ intervalMs: interval, clock, emit });
     try {
-      for await (const event of runtime.generate(runtimeRequest, this.#signal)) {
+      for await (const event of this.#runtime.generate(runtimeRequest, this.#signal)) {
         this.#signal.throwIfAborted();
         if (event.case === "delta") {
           this.#firstDeltaAt ??= clock.monotonic();

@@ -4,6 +4,7 @@ import { Admission } from "./admission.ts";
 import type { Clock } from "./clock.ts";
 import type { GaugeSample } from "./metrics.ts";
 import { Code, NodeError } from "./node-error.ts";
+import { generates } from "./request-checks.ts";
 import type { Runtime } from "./runtime.ts";
 import { priorities } from "./waiting-line.ts";
 
@@ -46,9 +47,16 @@ export class NodeModels {
     this.#update();
   }
 
-  /** Whether new work is taken: some model is ready and the node is not draining. */
+  /**
+   * Whether new work is taken: some model that generates is ready (any, where none generates) and the node is not draining.
+   */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** Whether some model works for somebody. */
+  get busy(): boolean {
+    return [...this.#served.values()].some(({ admission }) => admission.running + admission.waiting > 0);
   }
 
   list(): readonly Model[] {
@@ -69,14 +77,16 @@ export class NodeModels {
   }
 
   /**
-   * Holds a request while its model restarts, for a restart is shorter than a caller's second try. Resolves when the
+   * Holds a request while its model restarts, or loads later than the others, for that is shorter than a caller's second try. Resolves when the
    * model is back, when there is nothing to wait for, or when it took too long: `admission` then says which.
    */
   async restarted({ id }: Model, signal: AbortSignal): Promise<void> {
     const { clock, restartHoldMs, queueDepthMax } = this.#options;
     const until = clock.monotonic() + restartHoldMs;
     const { ready, everReady } = this.#of(id);
-    if (ready || !everReady || this.#held.size >= queueDepthMax) return;
+    // The node's own start is told from a model that loads after it by whether the node serves meanwhile.
+    const comes = everReady || (this.#serving && this.find(id).state === ModelState.LOADING);
+    if (ready || !comes || this.#held.size >= queueDepthMax) return;
     while (!this.#of(id).ready && !this.#draining && !signal.aborted && clock.monotonic() < until) {
       const woken = new AbortController();
       const wake = (): void => woken.abort();
@@ -154,7 +164,8 @@ export class NodeModels {
     const models = this.list();
     for (const model of models) this.#follow(model);
     for (const wake of this.#held) wake();
-    const ready = models.some((model) => model.state === ModelState.READY);
+    const counted = models.some(generates) ? models.filter(generates) : models;
+    const ready = counted.some((model) => model.state === ModelState.READY);
     const serving = ready && !this.#draining;
     if (serving === this.#serving) return;
     this.#serving = serving;

@@ -108,9 +108,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     load: () => runtime.start(),
     shutDown: async (graceMs) => {
       models.drain();
-      await emptied(journal, clock, graceMs);
+      const busy = (): boolean => journal.runningCount > 0 || models.busy;
+      await idle(busy, clock, graceMs);
       for (const generation of journal.running()) generation.abort(drainingError());
-      await emptied(journal, clock, flushMs);
+      service.abortAll(drainingError());
+      await idle(busy, clock, flushMs);
       await Promise.all([native.close(flushMs), webDoor.close(flushMs)]);
       models.close();
       await runtime.close();
@@ -118,8 +120,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   };
 }
 
-/** Resolves when no generation runs, or after `ms`. */
-async function emptied(journal: Journal, clock: Clock, ms: number): Promise<void> {
+/** Resolves when nothing runs, or after `ms`. */
+async function idle(busy: () => boolean, clock: Clock, ms: number): Promise<void> {
   const end = clock.monotonic() + ms;
-  while (journal.runningCount > 0 && clock.monotonic() < end) await clock.sleep(drainPollMs);
+  while (busy() && clock.monotonic() < end) await clock.sleep(drainPollMs);
 }

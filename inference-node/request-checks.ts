@@ -4,6 +4,17 @@ import { Capability, type Model } from "../proto/gen/sluice/inference/v1/model_p
 import { Code, NodeError } from "./node-error.ts";
 import { neededCapabilities, type RequestFeature, requestedFeatures } from "./request-features.ts";
 
+/** Whether a model writes text, rather than only vectors or scores. */
+export function generates({ capabilities }: Model): boolean {
+  const makesOther = (one: Capability): boolean => one === Capability.EMBEDDINGS || one === Capability.RERANK;
+  return capabilities.length === 0 || !capabilities.every(makesOther);
+}
+
+/** Throws UNIMPLEMENTED for a model that writes no text. */
+export function requireGenerates(model: Model): void {
+  if (!generates(model)) throw unsupported("model", `The model "${model.id}" does not generate text.`);
+}
+
 /**
  * Throws UNIMPLEMENTED, with `param`, when the request asks for what the model or its runtime does not do;
  * FAILED_PRECONDITION for a fill-in-the-middle prompt to a model without such tokens.

@@ -55,6 +55,8 @@ export interface Runtime {
    * seconds, so that the refusal still has its own status.
    */
   readonly acceptsLate?: boolean;
+  /** Of several runtimes in one, the one that serves the model; absent where there is only one. */
+  of?(model: string): Runtime;
   /** Calls back after any model's state or `sequences` changed; returns the way to stop listening. */
   onStateChange(listener: () => void): () => void;
   /** Renders and tokenises a prompt; how the model is to think may be part of what its template renders. */

@@ -1,12 +1,13 @@
 // InferenceService, independent of how a call came in: both doors call these methods.
 import { create } from "@bufbuild/protobuf";
-import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type { EmbedRequest, EmbedResponse, RerankRequest } from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import {
   ControlAction,
   type ControlRequest,
   type ControlResponse,
   ControlResponseSchema,
   type GenerateRequest,
+  GenerateRequestSchema,
 } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import {
   type JournalRequest,
@@ -35,8 +36,8 @@ import { abortError, type Call, unlessAborted, type WriteEvent } from "./call.ts
 import { cancelledByControl, type GenerateDeps, generate } from "./generate.ts";
 import { Code, invalid, NodeError } from "./node-error.ts";
 import type { Requester } from "./queue-bounds.ts";
-import { requireCapability } from "./request-checks.ts";
-import type { PreparedPrompt } from "./runtime.ts";
+import { requireCapability, requireSupported } from "./request-checks.ts";
+import type { Runtime } from "./runtime.ts";
 import { validateEmbed, validateRequestId } from "./validate.ts";
 import { validatePrompt } from "./validate-prompt.ts";
 
@@ -50,9 +51,20 @@ export interface ServiceOptions extends GenerateDeps {
 /** Most ids of one JournalRequest, as the contract has it. */
 const journalIdsMax = 1_000;
 
+/** What a call works with. */
+interface Work {
+  /** As it is now, and ready. */
+  readonly model: Model;
+  /** The one that serves it. */
+  readonly runtime: Runtime;
+  readonly place: Reservation;
+  readonly signal: AbortSignal;
+}
+
 /** The methods of the contract that this node implements. All reject with NodeErrors. */
 export class Service {
   readonly #options: ServiceOptions;
+  readonly #ending = new AbortController();
 
   constructor(options: ServiceOptions) {
     this.#options = options;
@@ -87,66 +99,96 @@ export class Service {
   }
 
   async embed(request: EmbedRequest, call: Call): Promise<EmbedResponse> {
-    const { models, runtime } = this.#options;
     validateEmbed(request);
-    const model = models.find(request.model);
-    requireCapability(model, Capability.EMBEDDINGS, "model");
-    if (request.dimensions > model.embeddingDimensions) {
-      invalid("dimensions", `must be at most ${model.embeddingDimensions}.`);
-    }
-    const { tenant } = request;
-    const work = async (signal: AbortSignal, place: Reservation): Promise<EmbedResponse> => {
-      // Tokens are known only after the runtime has read the inputs; the queue's depth bounds them here.
-      const permit = place.admit({ tokens: 0, signal, deadlineAt: call.deadlineAt });
-      try {
-        await permit.granted;
-        return await runtime.embed(request, signal);
-      } finally {
-        permit.release();
-      }
-    };
-    return await this.#during(model, call, work, { tenant, priority: "interactive" });
+    requireCapability(this.#options.models.find(request.model), Capability.EMBEDDINGS, "model");
+    return await this.#during(request.model, call, (work) => this.#embed(request, call, work), {
+      tenant: request.tenant,
+      priority: "interactive",
+    });
+  }
+
+  /** No runtime scores documents yet: the model is refused by name. */
+  rerank({ requestId, model }: RerankRequest): never {
+    validateRequestId(requestId);
+    requireCapability(this.#options.models.find(model), Capability.RERANK, "model");
+    throw new NodeError(Code.UNIMPLEMENTED, `The model "${model}" can't be asked for relevance scores.`, {
+      param: "model",
+      reason: "UNSUPPORTED",
+    });
   }
 
   async tokenize({ model, text, specialTokens }: TokenizeRequest, call: Call): Promise<TokenizeResponse> {
-    const { models, runtime } = this.#options;
-    const work = (signal: AbortSignal): Promise<Uint32Array> => runtime.tokenize(model, text, specialTokens, signal);
-    const tokenIds = await this.#during(models.find(model), call, work);
+    const tokenIds = await this.#during(model, call, ({ runtime, signal }) =>
+      runtime.tokenize(model, text, specialTokens, signal),
+    );
     return create(TokenizeResponseSchema, { tokenIds: [...tokenIds] });
   }
 
   async detokenize({ model, tokenIds, specialTokens }: DetokenizeRequest, call: Call): Promise<DetokenizeResponse> {
-    const { models, runtime } = this.#options;
-    const text = await this.#during(models.find(model), call, () => runtime.detokenize(model, tokenIds, specialTokens));
+    const text = await this.#during(model, call, ({ runtime }) => runtime.detokenize(model, tokenIds, specialTokens));
     return create(DetokenizeResponseSchema, { text });
   }
 
+  /** As many as a generation of this prompt would be billed for; what a generation would refuse is refused here too. */
   async countTokens({ model, prompt }: CountTokensRequest, call: Call): Promise<CountTokensResponse> {
-    const { models, runtime } = this.#options;
     validatePrompt(prompt);
-    const prepare = (signal: AbortSignal): Promise<PreparedPrompt> => runtime.prepare(model, prompt, signal);
-    const { promptTokens, estimated } = await this.#during(models.find(model), call, prepare);
+    const { promptTokens, estimated } = await this.#during(model, call, (work) => {
+      requireSupported(create(GenerateRequestSchema, { prompt }), work.model, work.runtime.features);
+      return work.runtime.prepare(model, prompt, work.signal);
+    });
     if (estimated) {
-      throw new NodeError(Code.UNIMPLEMENTED, "The engine behind this model does not count tokens.", { param: "model" });
+      throw new NodeError(Code.UNIMPLEMENTED, "The engine behind this model does not count tokens.", {
+        param: "model",
+      });
     }
     return create(CountTokensResponseSchema, { promptTokens });
   }
 
-  /** Runs work that holds a place in the model's bounded queue and ends with the call. */
-  async #during<T>(
-    model: Model,
-    call: Call,
-    work: (signal: AbortSignal, place: Reservation) => Promise<T>,
-    who?: Requester,
-  ): Promise<T> {
-    const place = this.#options.models.admission(model).reserve(who);
+  /** Ends all calls that are no generations. */
+  abortAll(reason: NodeError): void {
+    this.#ending.abort(reason);
+  }
+
+  async #embed(
+    request: EmbedRequest,
+    { deadlineAt }: Call,
+    { model, runtime, place, signal }: Work,
+  ): Promise<EmbedResponse> {
+    if (request.dimensions > model.embeddingDimensions) {
+      invalid("dimensions", `must be at most ${model.embeddingDimensions}.`);
+    }
+    const permit = place.admit({ tokens: estimatedTokens(request), signal, deadlineAt });
     try {
-      call.signal.throwIfAborted();
-      return await unlessAborted(work(call.signal, place), call.signal);
+      await permit.granted;
+      return await runtime.embed(request, signal);
+    } finally {
+      permit.release();
+    }
+  }
+
+  /** Runs work that holds a place in the model's bounded queue and ends with the call. A model that is on its way is awaited. */
+  async #during<T>(id: string, call: Call, work: (work: Work) => Promise<T>, who?: Requester): Promise<T> {
+    const { models, clock } = this.#options;
+    await models.restarted(models.find(id), call.signal);
+    const model = models.find(id);
+    const runtime = this.#options.runtime.of?.(id) ?? this.#options.runtime;
+    const place = models.admission(model).reserve(who);
+    const signal = AbortSignal.any([call.signal, this.#ending.signal]);
+    try {
+      signal.throwIfAborted();
+      return await unlessAborted(work({ model, runtime, place, signal }), signal);
     } catch (thrown) {
-      throw call.signal.aborted ? abortError(call, this.#options.clock) : NodeError.from(thrown);
+      throw call.signal.aborted ? abortError(call, clock) : NodeError.from(thrown);
     } finally {
       place.leave();
     }
   }
+}
+
+/** Tokens are known only after the runtime has read the inputs: until then a text counts as a quarter of its bytes. */
+function estimatedTokens({ inputs }: EmbedRequest): number {
+  return inputs.reduce((sum, { input }) => {
+    const tokens = input.case === "tokens" ? input.value.ids.length : Buffer.byteLength(input.value ?? "") / 4;
+    return sum + Math.ceil(tokens);
+  }, 0);
 }

@@ -58,7 +58,8 @@ const requestsAtOnce = 32;
 
 class EmbeddingRuntime implements Runtime {
   readonly kind = "llama";
-  readonly features: ReadonlySet<RequestFeature> = new Set<RequestFeature>();
+  /** Of what it counts, since it generates nothing. */
+  readonly features: ReadonlySet<RequestFeature> = new Set<RequestFeature>(["prompt.text", "prompt.tokens"]);
   readonly #options: EmbeddingRuntimeOptions;
   readonly #listeners = new Set<() => void>();
   readonly #closed = new AbortController();
