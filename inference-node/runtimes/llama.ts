@@ -357,7 +357,7 @@ class LlamaRuntime implements Runtime {
     if (model !== undefined) {
       this.#loaded = model;
       this.#chats.adopt(model.chatTemplate);
-      this.#options.log(loadedEntry(model));
+      this.#options.log(loadedEntry(model, this.#supervisor.residentBytes));
     }
     for (const listener of this.#listeners) listener();
   }
@@ -409,7 +409,7 @@ class LlamaRuntime implements Runtime {
 }
 
 /** What the engine came up with, for whoever sizes a node. */
-function loadedEntry(model: LoadedModel): LogEntry {
+function loadedEntry(model: LoadedModel, residentBytes = 0): LogEntry {
   const { gpu, gpuDevices, gpuLayers, layers, sequences, contextLength, batchTokens, threads, kvMemoryMb } = model;
   return {
     level: "info",
@@ -423,6 +423,7 @@ function loadedEntry(model: LoadedModel): LogEntry {
     batch_tokens: batchTokens,
     threads,
     kv_memory_mb: kvMemoryMb,
+    resident_mb: Math.round(residentBytes / 1e6),
   };
 }
 

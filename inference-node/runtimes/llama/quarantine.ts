@@ -12,8 +12,9 @@ const deathsMax = 2;
 const memoryMs = 600_000;
 /** Requests that are remembered; the oldest gives way. */
 const entriesMax = 1024;
-/** How long a suspect runs without another one beside it. */
+/** How long a suspect runs without another one beside it, at most, and so many tokens past those that it had. */
 const trialMsMax = 10_000;
+const trialTokens = 64;
 
 /** One request's name, the same for each try and for each of its answers: tokens and options, neither id nor seed. */
 export function requestKey(request: GenerateOptions): string {
@@ -48,8 +49,8 @@ export interface Trial {
 const noTrial: Trial = { progress: () => undefined, end: () => undefined };
 
 /**
- * Whoever ran at one death is a suspect. Suspects run one at a time, beside any number of others, until they are past the
- * point where the engine died: at a second death the one that runs then is refused for ten minutes, and those that
+ * Whoever ran at one death is a suspect. Suspects run one at a time, beside any number of others, until they are well past
+ * the point where the engine died: at a second death the one that runs then is refused for ten minutes, and those that
  * happened to run beside it at the first are not. A suspect that ends well is acquitted.
  */
 export class Quarantine {
@@ -157,7 +158,7 @@ export class Quarantine {
     };
     this.#clock.sleep(trialMsMax, over.signal).then(end, () => undefined);
     const before = this.#entries.get(key)?.tokens ?? 0;
-    return { progress: (tokens) => tokens > before && end(), end };
+    return { progress: (tokens) => tokens > before + trialTokens && end(), end };
   }
 
   #turn(key: string, signal: AbortSignal): Promise<void> {
