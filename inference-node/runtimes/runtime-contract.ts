@@ -22,6 +22,8 @@ export interface ContractOptions {
   slowPrefillMessage: string;
   /** Milliseconds after an abort by which a generation must have ended. */
   abortWithinMs: number;
+  /** False for an engine that lends no tokenizer: prompts are then estimated, and say so. */
+  tokenizes?: boolean;
 }
 
 interface Run {
@@ -48,10 +50,13 @@ export function runtimeContract(
     });
     const live = (): Runtime => runtime;
     streamTests(live, options);
+    usageTests(live, options);
     limitTests(live, options);
     concurrencyTests(live, options);
     abortTests(live, options);
     inputTests(live, options);
+    if (options.tokenizes === false) estimateTests(live, options);
+    else tokenizerTests(live, options);
   });
 }
 
@@ -82,17 +87,17 @@ function streamTests(runtime: () => Runtime, options: ContractOptions): void {
     expect(first?.case === "prefilled" && first.value.systemFingerprint).toBe(finished.systemFingerprint);
   });
 
-  it("counts tokens up to the usage that it reports", async () => {
-    const { events, finished, promptTokens } = await run(
-      runtime(),
-      request(options, options.longMessage, { maxTokens: 24 }),
-    );
-    const counts = events.flatMap((event) => (event.case === "delta" ? [event.value.completionTokens] : []));
-    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
-    expect(finished.usage?.completionTokens).toBeGreaterThanOrEqual(counts.at(-1) ?? 0);
-    expect(finished.usage?.promptTokens).toBe(promptTokens);
-    const [first] = events;
-    expect(first?.case === "prefilled" && first.value.promptTokens).toBe(promptTokens);
+  it("says once, before its first event, that the request won't be refused any more, if it may refuse late", async () => {
+    if (!runtime().acceptsLate) return;
+    const asked = request(options, options.longMessage, { maxTokens: 2 });
+    const signal = new AbortController().signal;
+    const prepared = await prepare(runtime(), asked, signal);
+    const order: string[] = [];
+    const onAccepted = (): unknown => order.push("accepted");
+    for await (const event of runtime().generate({ request: asked, prepared, maxTokens: 2, onAccepted }, signal)) {
+      order.push(event.case);
+    }
+    expect(order.slice(0, 2)).toEqual(["accepted", "prefilled"]);
   });
 
   it("never ends a delta within a character", async () => {
@@ -106,6 +111,20 @@ function streamTests(runtime: () => Runtime, options: ContractOptions): void {
     const { finished } = await run(runtime(), request(options, options.longMessage, { maxTokens: 4 }));
     expect(finished.timings?.prefill).toBeDefined();
     expect(finished.timings?.decode).toBeDefined();
+  });
+}
+
+function usageTests(runtime: () => Runtime, options: ContractOptions): void {
+  it("counts tokens up to the usage that it reports", async () => {
+    const asked = request(options, options.longMessage, { maxTokens: 24 });
+    const { events, finished, promptTokens } = await run(runtime(), asked);
+    const counts = events.flatMap((event) => (event.case === "delta" ? [event.value.completionTokens] : []));
+    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
+    expect(finished.usage?.completionTokens).toBeGreaterThanOrEqual(counts.at(-1) ?? 0);
+    const [first] = events;
+    if (options.tokenizes === false) expect(finished.usage?.promptTokens).toBeGreaterThan(0);
+    else expect(finished.usage?.promptTokens).toBe(promptTokens);
+    expect(first?.case === "prefilled" && first.value.promptTokens).toBe(promptTokens);
   });
 }
 
@@ -200,18 +219,11 @@ function abortTests(runtime: () => Runtime, options: ContractOptions): void {
   });
 }
 
-function inputTests(runtime: () => Runtime, options: ContractOptions): void {
+function tokenizerTests(runtime: () => Runtime, options: ContractOptions): void {
   it("gives text back from its tokens", async () => {
     const text = "Ein kleiner Test: 你好, 👋🏽!";
     const ids = await runtime().tokenize(options.model, text, false);
     expect(await runtime().detokenize(options.model, [...ids], false)).toContain(text);
-  });
-
-  it("refuses a token id outside the vocabulary as INVALID_ARGUMENT", async () => {
-    if (!runtime().features.has("prompt.tokens")) return;
-    const prompt = create(PromptSchema, { form: { case: "tokens", value: { ids: [0xffff_fff0] } } });
-    const refused = runtime().prepare(options.model, prompt, new AbortController().signal);
-    await expect(refused).rejects.toMatchObject({ code: Code.INVALID_ARGUMENT });
   });
 
   it("refuses a text and tokens that no sequence could hold as OUT_OF_RANGE", async () => {
@@ -220,6 +232,31 @@ function inputTests(runtime: () => Runtime, options: ContractOptions): void {
     await expect(text).rejects.toMatchObject({ code: Code.OUT_OF_RANGE, param: "text" });
     const ids = runtime().detokenize(options.model, new Array(contextLength + 1).fill(97), false);
     await expect(ids).rejects.toMatchObject({ code: Code.OUT_OF_RANGE, param: "token_ids" });
+  });
+}
+
+function estimateTests(runtime: () => Runtime, options: ContractOptions): void {
+  it("refuses by name to tokenise, and says that its counts are estimates", async () => {
+    await expect(runtime().tokenize(options.model, "a", false)).rejects.toMatchObject({ code: Code.UNIMPLEMENTED });
+    await expect(runtime().detokenize(options.model, [1], false)).rejects.toMatchObject({ code: Code.UNIMPLEMENTED });
+    const prepared = await prepare(runtime(), request(options, "Hello"), new AbortController().signal);
+    expect(prepared.estimated).toBe(true);
+  });
+
+  it("refuses a prompt that no sequence could hold as OUT_OF_RANGE", async () => {
+    const contextLength = runtime().models()[0]?.contextLength ?? 0;
+    const asked = request(options, "word ".repeat(contextLength * 100));
+    const refused = prepare(runtime(), asked, new AbortController().signal);
+    await expect(refused).rejects.toMatchObject({ code: Code.OUT_OF_RANGE, param: "prompt" });
+  });
+}
+
+function inputTests(runtime: () => Runtime, options: ContractOptions): void {
+  it("refuses a token id outside the vocabulary as INVALID_ARGUMENT", async () => {
+    if (!runtime().features.has("prompt.tokens")) return;
+    const prompt = create(PromptSchema, { form: { case: "tokens", value: { ids: [0xffff_fff0] } } });
+    const refused = runtime().prepare(options.model, prompt, new AbortController().signal);
+    await expect(refused).rejects.toMatchObject({ code: Code.INVALID_ARGUMENT });
   });
 
   it("counts every message of a chat", async () => {

@@ -14,7 +14,7 @@ const STOP_WAIT_MS = 15_000;
 const OUTPUT_CHARS_MAX = 200_000;
 
 export interface StackOptions {
-  runtime: "scripted" | "llama";
+  runtime: "scripted" | "llama" | "openai";
   /** Added to the environment of start, node and edge. */
   env?: Record<string, string>;
   /** Port of the edge; 0 (the default) takes any free one. */
