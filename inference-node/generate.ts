@@ -156,7 +156,7 @@ class Generation {
   async #admitAndRun(request: ValidRequest, model: Model): Promise<void> {
     const { models, clock } = this.#deps;
     const priority = request.priority === Priority.BATCH ? "batch" : "interactive";
-    const reservation = models.admission(model).reserve({ tenant: request.tenant, priority: "interactive" });
+    const reservation = models.admission(model).reserve({ tenant: request.tenant, priority });
     let permit: Permit | undefined;
     try {
       const prepared = await this.#prepare(request, model);
