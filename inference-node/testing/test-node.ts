@@ -91,11 +91,11 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
   };
 }
 
-/** Resolves when `condition` holds; rejects after two seconds. */
-export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 2_000;
+/** Resolves when `condition` holds; rejects after `timeoutMs`. */
+export async function eventually(condition: () => boolean | Promise<boolean>, timeoutMs = 2_000): Promise<void> {
+  const end = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error("It did not come to pass within two seconds.");
+    if (performance.now() > end) throw new Error(`It did not come to pass within ${timeoutMs} ms.`);
     await systemClock.sleep(5);
   }
 }
