@@ -53,6 +53,8 @@ export interface LlamaRuntimeOptions {
   /** Most MB of saved prompts; 0 saves none, undefined 256. */
   readonly prefixCacheMb?: number | undefined;
   readonly prefixSpill?: { readonly dir: string; readonly mb: number } | undefined;
+  /** Most tokens that are guessed ahead from what was said before; undefined guesses none. */
+  readonly guessTokensMax?: number | undefined;
   /** The child's environment; must hold no secret. */
   readonly childEnv?: Readonly<Record<string, string>> | undefined;
   /** Resident MB above which the child is replaced; undefined sets no ceiling. */
@@ -387,6 +389,7 @@ class LlamaRuntime implements Runtime {
       promptLogprobs: logprobs?.prompt ? { top } : undefined,
       prefixSalt: deterministic || prefixCache?.disabled ? undefined : (prefixCache?.salt ?? ""),
       deterministic,
+      guessTokensMax: this.#options.guessTokensMax ?? 0,
     };
   }
 

@@ -1,6 +1,7 @@
 // The few native objects of node-llama-cpp that the step loop drives. They are internal to that package, hence its exact
 // pin; test/model/addon.contract.test.ts holds every one of them.
 import type { Llama, LlamaContext, LlamaModel } from "node-llama-cpp";
+import { type AddonGrammarState, type GrammarBindings, GrammarStates } from "./grammar-states.ts";
 
 /** A context's batch interface (node-llama-cpp 3.21.1, llama/addon/AddonContext.cpp). */
 export interface AddonContext {
@@ -44,6 +45,7 @@ export interface AddonSamplerConfig {
   repeatPenaltyFrequencyPenalty?: number;
   tokenBiasKeys?: Uint32Array;
   tokenBiasValues?: Float32Array;
+  grammarEvaluationState?: AddonGrammarState;
 }
 
 /** A model's vocabulary interface (llama/addon/AddonModel.cpp). */
@@ -56,14 +58,15 @@ export interface AddonModel {
   isEogToken(token: number): boolean;
 }
 
-interface Bindings {
-  AddonSampler: new (model: AddonModel) => AddonSampler;
+interface Bindings extends GrammarBindings {
+  AddonSampler: GrammarBindings["AddonSampler"] & (new (model: AddonModel) => AddonSampler);
 }
 
 /** The native objects behind the package's public ones. */
 export interface Addon {
   readonly context: AddonContext;
   readonly model: AddonModel;
+  readonly grammars: GrammarStates;
   createSampler(config: AddonSamplerConfig): AddonSampler;
 }
 
@@ -72,12 +75,18 @@ export function reachAddon(llama: Llama, model: LlamaModel, context: LlamaContex
   const bindings = (llama as unknown as { _bindings?: Bindings })._bindings;
   const addonModel = (model as unknown as { _model?: AddonModel })._model;
   const addonContext = (context as unknown as { _ctx?: AddonContext })._ctx;
-  if (!bindings?.AddonSampler || !addonModel?.tokenize || !addonContext?.decodeBatch) {
+  if (
+    !bindings?.AddonSampler ||
+    !bindings.AddonGrammarEvaluationState ||
+    !addonModel?.tokenize ||
+    !addonContext?.decodeBatch
+  ) {
     throw new Error("node-llama-cpp's native objects are not where version 3.21.1 has them; install that version");
   }
   return {
     context: addonContext,
     model: addonModel,
+    grammars: new GrammarStates(bindings, addonModel),
     createSampler: (config) => {
       const sampler = new bindings.AddonSampler(addonModel);
       sampler.applyConfig(config);

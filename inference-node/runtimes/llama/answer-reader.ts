@@ -90,7 +90,9 @@ export class AnswerReader {
     const { at, cachedTokens } = this.#begun ?? { at: now, cachedTokens: 0 };
     const [prefillMs, decodeMs] = [at - this.#startedAt, now - at];
     const completionTokens = this.#completionTokens;
-    return { type: "finished", key, reason: "stop", stop: "", completionTokens, cachedTokens, prefillMs, decodeMs };
+    const guesses = { guessedTokens: 0, guessedRight: 0 };
+    const counts = { completionTokens, cachedTokens, ...guesses };
+    return { type: "finished", key, reason: "stop", stop: "", ...counts, prefillMs, decodeMs };
   }
 
   /** Makes the child's end that of this answer, for an answer that the node has cut too. */

@@ -7,6 +7,7 @@ import type { Clock } from "../../clock.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import { ChatFormat, type RenderedChat } from "../../tool-formats/chat-format.ts";
+import type { Thought } from "./answer-grammar.ts";
 import { AnswerReader } from "./answer-reader.ts";
 
 export interface ChatsOptions {
@@ -60,6 +61,13 @@ export class Chats {
     throw new NodeError(Code.FAILED_PRECONDITION, "This model has no chat template; ask it by a text prompt.", {
       param: "prompt.chat",
     });
+  }
+
+  /** How the model marks a thought before its answer; undefined when it has none. */
+  thought(chat: RenderedChat | undefined): Thought | undefined {
+    const markers = this.#format?.reasoning;
+    if (markers === undefined || chat === undefined) return undefined;
+    return { opened: chat.reasoningOpened, open: markers.open.trimEnd(), close: markers.close };
   }
 
   /** What the child has to do otherwise for an answer that is parsed. */

@@ -41,7 +41,9 @@ async function load(options: LoadOptions): Promise<void> {
     await warmUp(engine);
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return failLoad(`The engine failed in its first step (${reason}): set SLUICE_GPU=cpu to see whether the GPU is why.`);
+    return failLoad(
+      `The engine failed in its first step (${reason}): set SLUICE_GPU=cpu to see whether the GPU is why.`,
+    );
   }
   const { prefixCache } = options;
   const store = new StateStore({
@@ -87,7 +89,7 @@ async function reply(
 function receive(message: ToChild): void {
   switch (message.type) {
     case "load":
-      void load(message.options);
+      void load(message.options as LoadOptions);
       break;
     case "prepare":
       void reply(message.call, (loaded, signal) =>

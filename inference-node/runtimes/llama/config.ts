@@ -9,6 +9,8 @@ export interface EngineConfig {
   readonly prefixCacheMb: number;
   /** Folder on a disk for what there is no more room for, and its most MB. */
   readonly prefixSpill: { readonly dir: string; readonly mb: number } | undefined;
+  /** Most tokens that are guessed ahead; 0 guesses none. */
+  readonly guessTokensMax: number;
   /** Resident memory of the native child, in MB, above which it is replaced; undefined sets no ceiling. */
   readonly childMemoryMaxMb: number | undefined;
   /** Folder of the reports on children that died; undefined writes none. */
@@ -53,6 +55,7 @@ export function readEngineConfig(env: Environment): EngineConfig {
     },
     prefixCacheMb: integer(env, "SLUICE_PREFIX_CACHE_MB", 0, 2 ** 24) ?? 256,
     prefixSpill: prefixSpill(env),
+    guessTokensMax: guessTokensMax(env),
     childMemoryMaxMb: integer(env, "SLUICE_CHILD_MEMORY_MAX_MB", 64, 2 ** 24),
     crashDir: crashFolder(env),
     deviceEnv,
@@ -68,6 +71,15 @@ function refuseUnknownSplit(env: Environment): void {
         "Name the cards, the main one first, by SLUICE_GPU_DEVICES.",
     );
   }
+}
+
+function guessTokensMax(env: Environment): number {
+  const mode = oneOf(env, "SLUICE_SPECULATION", ["off", "prompt-lookup"], "off");
+  const most = integer(env, "SLUICE_SPECULATION_TOKENS", 1, 64);
+  if (mode === "off" && most !== undefined) {
+    throw new ConfigError("SLUICE_SPECULATION_TOKENS needs SLUICE_SPECULATION=prompt-lookup.");
+  }
+  return mode === "off" ? 0 : (most ?? 4);
 }
 
 function prefixSpill(env: Environment): EngineConfig["prefixSpill"] {

@@ -82,6 +82,7 @@ function machine(overrides: Partial<FakeEngineOptions> = {}, bytesMax = 1e9) {
       promptLogprobs: undefined,
       prefixSalt: "a",
       deterministic: false,
+      guessTokensMax: 0,
       ...options,
     });
     return { key, ended: Promise.race([ended, fatal.promise]) };

@@ -1,5 +1,6 @@
 // What the node and its native child say to each other over IPC; plain data only.
 import type { ChatTemplateSource } from "../../chat-template.ts";
+import type { EmbeddingLoadOptions, ToEmbeddingChild } from "./embedding-protocol.ts";
 
 /** Where the model computes and how it keeps its keys and values. */
 export interface DeviceOptions {
@@ -21,6 +22,8 @@ export interface LoadOptions {
   readonly contextLength: number | undefined;
   readonly batchTokens: number | undefined;
   readonly kvMemoryMb: number | undefined;
+  /** Models among which the memory that is meant for keys and values is divided; 1 when left out. */
+  readonly memoryShares?: number | undefined;
   /** In place of the file's own chat template. */
   readonly chatTemplate: string | undefined;
   readonly device: DeviceOptions;
@@ -62,6 +65,8 @@ export interface LoadedModel {
   /** Layers on the GPU, of so many. */
   readonly gpuLayers: number;
   readonly layers: number;
+  /** Length of an embedding; absent for a model that generates. */
+  readonly embeddingDimensions?: number;
 }
 
 /** What one step was, for the node's metrics. */
@@ -91,8 +96,25 @@ export interface GenerateOptions {
   readonly promptLogprobs: { readonly top: number } | undefined;
   /** Prompts of one salt share their beginnings; undefined neither reads nor leaves any. */
   readonly prefixSalt: string | undefined;
+  /** Most tokens that are guessed ahead from what was said before; 0 guesses none. */
+  readonly guessTokensMax: number;
   /** Decoded in batches of its own, so that nobody else changes how it is rounded. */
   readonly deterministic: boolean;
+  readonly grammar?: GrammarOptions | undefined;
+}
+
+/** What the output is held to. A grammar is GBNF text whose root rule is `root`. */
+export interface GrammarOptions {
+  readonly gbnf: string;
+  /** The grammar begins once this text was generated, such as the end of a thought; until then the text is free. */
+  readonly after?: string | undefined;
+  /** Whether the generation may end before `after` came. It may not otherwise. */
+  readonly mayEndBefore?: boolean | undefined;
+  /**
+   * Whether to wait for `after` at all: the output is held to this grammar, which allows `text` alone and what `gbnf` allows,
+   * and waits when it began with `text`.
+   */
+  readonly opening?: { readonly text: string; readonly gbnf: string } | undefined;
 }
 
 export interface SamplingOptions {
@@ -132,15 +154,20 @@ export type GenerationEvent =
       stop: string;
       completionTokens: number;
       cachedTokens: number;
+      /** Guesses that were checked, and those of them that came true. */
+      guessedTokens: number;
+      guessedRight: number;
       prefillMs: number;
       decodeMs: number;
     }
   /** The slot is free after a cancellation, so many steps after it was heard. */
   | { type: "cancelled"; key: number; steps: number; completionTokens: number }
-  | { type: "failed"; key: number; message: string };
+  /** `code` is a gRPC status; INTERNAL when absent. */
+  | { type: "failed"; key: number; message: string; code?: number };
 
 export type ToChild =
-  | { type: "load"; options: LoadOptions }
+  | { type: "load"; options: LoadOptions | EmbeddingLoadOptions }
+  | ToEmbeddingChild
   /** The prompt is the contract's message, encoded; of a chat only the segments count, as it was rendered. */
   | { type: "prepare"; call: number; prompt: Uint8Array; segments: readonly string[] | undefined }
   | { type: "tokenize"; call: number; text: string; specialTokens: boolean }
@@ -164,7 +191,7 @@ export interface ErrorMessage {
 export type ToNode =
   | { type: "loaded"; model: LoadedModel; residentBytes?: number }
   | { type: "load_failed"; message: string }
-  | { type: "reply"; call: number; value: Uint32Array | string }
+  | { type: "reply"; call: number; value: Uint32Array | Float32Array | string }
   | { type: "reply_error"; call: number; error: ErrorMessage }
   /** Everything that one step brought, sent after each step: none says only that the engine is alive. */
   | { type: "events"; events: readonly GenerationEvent[]; step?: StepSummary | undefined }

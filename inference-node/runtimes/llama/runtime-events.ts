@@ -56,6 +56,8 @@ export function runtimeEvent(event: GenerationEvent, options: GenerateOptions, f
             promptTokens: options.tokens.length,
             cachedTokens: event.cachedTokens,
             completionTokens: event.completionTokens,
+            acceptedPredictionTokens: event.guessedRight,
+            rejectedPredictionTokens: event.guessedTokens - event.guessedRight,
           }),
           timings: create(TimingsSchema, {
             prefill: durationFromMs(Math.round(event.prefillMs)),
@@ -66,7 +68,7 @@ export function runtimeEvent(event: GenerationEvent, options: GenerateOptions, f
     case "cancelled":
       throw new NodeError(Code.CANCELLED, "The caller cancelled the request.");
     case "failed":
-      throw new NodeError(Code.INTERNAL, event.message);
+      throw new NodeError((event.code ?? Code.INTERNAL) as Code, event.message);
   }
 }
 

@@ -1,5 +1,6 @@
 // One request's sampler, and raw log-probabilities beside it.
 import type { Addon, AddonSampler, AddonSamplerConfig } from "./addon.ts";
+import type { GateSampling } from "./grammar-gate.ts";
 import type { SamplingOptions, TokenScore } from "./protocol.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -11,12 +12,13 @@ export interface SamplerSurroundings {
   readonly promptTokens: Uint32Array;
   /** Tokens that were generated already; the engine starts its history again when it differs from these. */
   readonly generated: readonly number[];
+  readonly gate?: GateSampling | undefined;
 }
 
 /** Turns a request's options into the engine's. Until `minTokens` are generated, no token that ends it can be drawn. */
 export function samplerConfig(
   options: SamplingOptions,
-  { endOfGenerationTokens, contextLength, promptTokens, generated }: SamplerSurroundings,
+  { endOfGenerationTokens, contextLength, promptTokens, generated, gate }: SamplerSurroundings,
 ): AddonSamplerConfig {
   const { presencePenalty, frequencyPenalty, repetitionPenalty } = options;
   const generatedOnly = presencePenalty !== 0 || frequencyPenalty !== 0;
@@ -39,6 +41,8 @@ export function samplerConfig(
   const biases = new Map(options.logitBias.map(({ tokenId, bias }) => [tokenId, bias <= -100 ? -Infinity : bias]));
   if (options.ignoreEos || generated.length < options.minTokens)
     for (const token of endOfGenerationTokens) biases.set(token, -Infinity);
+  for (const token of gate?.banned ?? []) biases.set(token, -Infinity);
+  if (gate?.state !== undefined) config.grammarEvaluationState = gate.state;
   if (biases.size > 0) {
     config.tokenBiasKeys = Uint32Array.from(biases.keys());
     config.tokenBiasValues = Float32Array.from(biases.values());

@@ -32,6 +32,7 @@ function play(text: string, ends: Partial<GenerateOptions>) {
     promptLogprobs: undefined,
     prefixSalt: undefined,
     deterministic: false,
+    guessTokensMax: 0,
     ...ends,
   };
   const sequence = new Sequence(engine, 1, options, 0, 0);

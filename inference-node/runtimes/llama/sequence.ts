@@ -1,9 +1,12 @@
 // One generation inside the child: its place in the prompt, its sampler, its text and its end.
 import { OutputText } from "../../generation.ts";
+import { Code } from "../../node-error.ts";
 import type { SchedulableSequence } from "../../scheduler.ts";
 import type { AddonSampler, AddonSamplerConfig } from "./addon.ts";
 import type { Engine } from "./engine.ts";
+import { GrammarGate } from "./grammar-gate.ts";
 import type { PrefixRequest, PrefixSource } from "./prefix-plan.ts";
+import { PromptLookup } from "./prompt-lookup.ts";
 import type { FinishReasonName, GenerateOptions, GenerationEvent, TokenScore } from "./protocol.ts";
 import { Scorer, samplerConfig } from "./sampling.ts";
 
@@ -25,10 +28,12 @@ export class Sequence implements SchedulableSequence {
   readonly key: number;
   /** Set until the reused part of the prompt is in the slot. */
   wait: PrefixWait | undefined;
+  hasWrongGuesses = false;
   /** Steps that ran after a cancellation was heard; undefined while it was not. */
   stepsAfterCancel: number | undefined;
   readonly #engine: Engine;
   readonly #options: GenerateOptions;
+  readonly #gate: GrammarGate | undefined;
   readonly #sampler: AddonSampler;
   readonly #scorer: Scorer | undefined;
   readonly #text: OutputText<TokenScore>;
@@ -42,7 +47,15 @@ export class Sequence implements SchedulableSequence {
   readonly #generated: number[] = [];
   /** Tokens that come before the model chooses again. */
   #forced: number[] = [];
+  #wasForced = false;
+  /** Why the generation can't go on; its next token then ends it. */
+  #failure: string | undefined;
   #completionTokens = 0;
+  readonly #lookup: PromptLookup | undefined;
+  /** What may come next, put into the next batch behind the last token. */
+  #guess: Uint32Array = new Uint32Array();
+  #guessed = 0;
+  #guessedRight = 0;
 
   constructor(engine: Engine, key: number, options: GenerateOptions, slot: number, arrival: number) {
     const length = options.tokens.length + options.maxTokens;
@@ -54,10 +67,12 @@ export class Sequence implements SchedulableSequence {
     this.slot = slot;
     this.arrival = arrival;
     this.#startedMs = performance.now();
+    if (options.grammar !== undefined) this.#gate = new GrammarGate(engine, options.grammar, options.visibleTokens);
     this.#sampler = engine.addon.createSampler(this.#samplerConfig());
     const scored = options.logprobs !== undefined || options.promptLogprobs !== undefined;
     this.#scorer = scored ? new Scorer(engine.addon, engine.vocabulary) : undefined;
     this.#text = new OutputText(options.stopStrings);
+    this.#lookup = options.guessTokensMax > 0 && !options.deterministic ? new PromptLookup(options.tokens) : undefined;
   }
 
   /** Tokens of the prompt that had to be computed. */
@@ -113,14 +128,18 @@ export class Sequence implements SchedulableSequence {
     return this.#completionTokens;
   }
 
-  /** Puts the next `count` tokens into the batch; gives the batch indexes whose logits the step must read. */
+  get guessedTokens(): number {
+    return this.promptTokensLeft > 0 ? 0 : this.#guess.length;
+  }
+
+  /** Puts the next `count` tokens into the batch, of a decode the last one and guesses; gives the batch indexes whose logits the step must read. */
   addToBatch(count: number, sample: boolean): Uint32Array {
     const prefilling = this.promptTokensLeft > 0;
     const tokens = prefilling
       ? this.#options.tokens.subarray(this.#position, this.#position + count)
-      : Uint32Array.of(this.#lastToken);
+      : Uint32Array.of(this.#lastToken, ...this.#guess.subarray(0, count - 1));
     const logits =
-      prefilling && this.#options.promptLogprobs !== undefined
+      !prefilling || this.#options.promptLogprobs !== undefined
         ? Uint32Array.from({ length: count }, (_, i) => i)
         : sample
           ? Uint32Array.of(count - 1)
@@ -150,37 +169,95 @@ export class Sequence implements SchedulableSequence {
       contextLength: info.contextLength,
       promptTokens: this.#options.tokens,
       generated: this.#generated,
+      gate: this.#gate?.sampling,
     });
   }
 
   /** Goes on with these tokens, as if they had been sampled. Never more than the context has room for come of it. */
   force(tokens: Uint32Array): void {
+    // What closes a thought comes too late when the grammar has begun.
+    if (this.#gate?.holding) return;
     this.#forced.push(...tokens);
   }
 
+  /**
+   * Samples from the batch indexes of a step: the next token, and as long as the guesses were right the ones after it.
+   * The events are appended. `hasWrongGuesses` then says whether the engine holds tokens beyond `position`.
+   *
+   * @returns whether the generation has ended.
+   */
+  async takeTokens(indexes: Uint32Array, events: GenerationEvent[]): Promise<boolean> {
+    const guess = this.#guess;
+    // Of a prompt only the last token is asked; of a decode each.
+    const asked = this.#completionTokens === 0 ? indexes.subarray(-1) : indexes;
+    const first = this.#position - asked.length;
+    this.#guessed += asked.length - 1;
+    this.hasWrongGuesses = false;
+    for (const [i, index] of asked.entries()) {
+      const { token, score } = await this.#sample(index);
+      const ended = this.accept(token, score, events);
+      this.#position = first + i + 1;
+      if (i + 1 === asked.length) {
+        if (ended) return true;
+        break;
+      }
+      this.hasWrongGuesses = ended || token !== guess[i];
+      if (ended) return true;
+      if (this.hasWrongGuesses) break;
+      this.#guessedRight += 1;
+    }
+    const room = this.#options.maxTokens - this.#completionTokens - 1;
+    const most = Math.min(this.#options.guessTokensMax, room);
+    this.#guess = this.#lookup === undefined || this.#forced.length > 0 ? new Uint32Array() : this.#lookup.guess(most);
+    return false;
+  }
+
   /** Samples the next token from a batch index, or takes one that is forced. */
-  async sample(batchIndex: number): Promise<{ token: number; score: TokenScore | undefined }> {
+  async #sample(batchIndex: number): Promise<{ token: number; score: TokenScore | undefined }> {
     const { minTokens } = this.#options.sampling;
     // From here on the generation may end. The sampler keeps its seed and its history.
-    if (minTokens > 0 && this.#completionTokens === minTokens) this.#sampler.applyConfig(this.#samplerConfig());
+    const mayEndNow = minTokens > 0 && this.#completionTokens === minTokens;
+    // A grammar moves on with what is drawn, so that it waits until nothing is forced any more.
+    const gateChanged = this.#forced.length === 0 && this.#gate?.takeChange() === true;
+    if (mayEndNow || gateChanged) this.#sampler.applyConfig(this.#samplerConfig());
     // The first sample of a step settles the engine's outputs for the others, so it is taken in any case.
-    const sampled = await this.#engine.addon.context.sampleToken(batchIndex, this.#sampler);
+    const sampled = await this.#draw(batchIndex);
+    this.#wasForced = this.#forced.length > 0;
     const token = this.#forced.shift() ?? sampled;
     const options = this.#options.logprobs;
     const score = options && token >= 0 ? await this.#scorer?.score(batchIndex, token, options.top) : undefined;
     return { token, score };
   }
 
+  /** Draws a token; -1 when the text must end, which it also must when nothing that may be drawn fits the grammar. */
+  async #draw(batchIndex: number): Promise<number> {
+    const { context } = this.#engine.addon;
+    const gate = this.#gate;
+    if (gate?.sampling.state === undefined || this.#forced.length > 0)
+      return await context.sampleToken(batchIndex, this.#sampler);
+    // The engine draws some token or other when none is left; what it says of the grammar afterwards is no use.
+    const mayEnd = gate.mayEnd();
+    const token = await context.sampleToken(batchIndex, this.#sampler).catch(() => -1);
+    if (token >= 0 && !this.#engine.isEndOfGeneration(token) && !gate.isBanned(token)) return token;
+    if (!mayEnd) this.#failure = "No token that may be drawn fits the constraint: logit_bias forbids all that do.";
+    return -1;
+  }
+
   /** Takes a sampled token: appends its events, and says whether the generation has ended. */
   accept(token: number, score: TokenScore | undefined, events: GenerationEvent[]): boolean {
     if (this.#prefilledMs === 0) this.#tellPrefilled(events);
+    if (this.#failure !== undefined) return this.#fail(this.#failure, events);
     const ended = token < 0 || this.#engine.isEndOfGeneration(token);
     if (ended && !(this.#options.sampling.ignoreEos && token >= 0)) return this.#finish("stop", "", events);
     this.#completionTokens += 1;
     this.#lastToken = token;
     this.#generated.push(token);
+    this.#lookup?.push(token);
     if (this.#options.stopTokenIds.includes(token)) return this.#finish("stop_sequence", "", events);
-    const { text, marks, stop } = this.#text.push(this.#bytes(token), score);
+    const bytes = this.#bytes(token);
+    this.#failure = this.#gate?.push(bytes, this.#wasForced);
+    if (this.#failure !== undefined) return this.#fail(this.#failure, events);
+    const { text, marks, stop } = this.#text.push(bytes, score);
     this.#tellDelta(text, marks, events);
     if (stop !== undefined) return this.#finish("stop_sequence", stop, events);
     if (this.#completionTokens < this.#options.maxTokens) return false;
@@ -219,6 +296,11 @@ export class Sequence implements SchedulableSequence {
     events.push({ type: "delta", key: this.key, text, completionTokens: this.#completionTokens, scores });
   }
 
+  #fail(message: string, events: GenerationEvent[]): true {
+    events.push({ type: "failed", key: this.key, message, code: Code.FAILED_PRECONDITION });
+    return true;
+  }
+
   #finish(reason: FinishReasonName, stop: string, events: GenerationEvent[]): true {
     let ended = { reason, stop };
     if (stop === "") {
@@ -233,6 +315,8 @@ export class Sequence implements SchedulableSequence {
       ...ended,
       completionTokens: this.#completionTokens,
       cachedTokens: this.#cachedTokens,
+      guessedTokens: this.#guessed,
+      guessedRight: this.#guessedRight,
       prefillMs: this.#prefilledMs - this.#startedMs,
       decodeMs: now - this.#prefilledMs,
     });

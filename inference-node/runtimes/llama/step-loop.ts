@@ -208,13 +208,23 @@ export class StepLoop {
     const sampling = entries.filter(({ sample }) => sample);
     const [first, ...others] = sampling;
     if (first === undefined) return;
-    const take = ({ sequence, indexes }: (typeof entries)[number]) => sequence.sample(indexes.at(-1) as number);
-    // The engine reorders its outputs on first access, without a lock: one sample alone settles them.
-    const sampled = [await take(first), ...(await Promise.all(others.map(take)))];
-    sampling.forEach(({ sequence }, i) => {
-      const { token, score } = sampled[i] as Awaited<ReturnType<typeof take>>;
-      if (sequence.accept(token, score, events)) this.#release(sequence);
-    });
+    const take = ({ sequence, indexes }: (typeof entries)[number]) => sequence.takeTokens(indexes, events);
+    // The engine reorders its outputs on first access, without a lock: one sequence alone settles them.
+    const ended = [await take(first), ...(await Promise.all(others.map(take)))];
+    for (const [i, { sequence }] of sampling.entries()) {
+      if (sequence.hasWrongGuesses && !this.#cutWrongGuesses(sequence, events)) continue;
+      if (ended[i]) this.#release(sequence);
+    }
+  }
+
+  /** Takes guesses that did not come true out of the engine; false when it can't, which ends the generation. */
+  #cutWrongGuesses(sequence: Sequence, events: GenerationEvent[]): boolean {
+    if (this.#engine.addon.context.removeTokenCellsFromSequence(sequence.slot, sequence.position, -1)) return true;
+    events.push({ type: "failed", key: sequence.key, message: "The engine can't take back what was guessed." });
+    sequence.release();
+    this.#running.delete(sequence.key);
+    this.#slots.giveBack(sequence.slot, undefined);
+    return false;
   }
 
   #release(sequence: Sequence): void {

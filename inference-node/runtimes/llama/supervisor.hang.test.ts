@@ -18,6 +18,8 @@ const finished: GenerationEvent = {
   reason: "stop",
   stop: "",
   cachedTokens: 0,
+  guessedTokens: 0,
+  guessedRight: 0,
   completionTokens: 1,
   prefillMs: 1,
   decodeMs: 1,

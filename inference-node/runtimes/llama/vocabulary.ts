@@ -16,6 +16,7 @@ export class Vocabulary {
   readonly #model: AddonModel;
   readonly #spelling: TokenSpelling;
   readonly #bytes: (Uint8Array | undefined)[];
+  #silent: readonly number[] | undefined;
 
   constructor(model: AddonModel, size: number, vocabularyType: string) {
     this.#model = model;
@@ -37,6 +38,14 @@ export class Vocabulary {
   controlText(token: number): string {
     const isControl = (this.#model.getTokenAttributes(token) & (attribute.CONTROL | attribute.UNKNOWN)) !== 0;
     return isControl ? this.#model.getTokenString(token) : "";
+  }
+
+  /** Tokens that add nothing to the output and do not end it. */
+  silentTokens(): readonly number[] {
+    this.#silent ??= Array.from({ length: this.size }, (_, token) => token).filter(
+      (token) => this.bytes(token).length === 0 && !this.#model.isEogToken(token),
+    );
+    return this.#silent;
   }
 
   /** Texts of the control tokens, which must not act as such inside a message. */

@@ -10,6 +10,8 @@ export interface FakeEngineOptions {
   /** Whether a sequence can be cut; recurrent models' can't. */
   readonly canCut?: boolean;
   readonly onStep?: (batch: readonly { readonly sequence: number; readonly tokens: number }[]) => void | Promise<void>;
+  /** What follows some tokens, in place of `fakeNext`. */
+  readonly next?: (tokens: readonly number[]) => number;
   /** Throws to fail a save or a load. */
   readonly onCopy?: (what: "save" | "load") => void;
 }
@@ -74,7 +76,8 @@ class FakeContext implements AddonContext {
   async sampleToken(batchIndex: number, ...rest: unknown[]): Promise<never> {
     const output = this.#outputs[batchIndex];
     if (output === undefined) throw new Error(`no logits at ${batchIndex}`);
-    const token = fakeNext(this.#cellsOf(output.sequence).slice(0, output.held));
+    const next = this.#options.next ?? fakeNext;
+    const token = next(this.#cellsOf(output.sequence).slice(0, output.held));
     return (rest.length > 1 ? [token, [token, 1], 1] : token) as never;
   }
 
