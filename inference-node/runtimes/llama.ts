@@ -15,6 +15,7 @@ import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import type { RenderedChat } from "../tool-formats/chat-format.ts";
+import { grammarOptionsOf } from "./llama/answer-grammar.ts";
 import { Chats } from "./llama/chats.ts";
 import { mergeChoices } from "./llama/choices.ts";
 import { anyDevice } from "./llama/config.ts";
@@ -192,6 +193,7 @@ class LlamaRuntime implements Runtime {
         defaultMaxTokens: Math.min(this.#options.defaultMaxTokens ?? defaultMaxTokens, contextLength),
         capabilities: [
           Capability.LOGPROBS,
+          Capability.STRUCTURED_OUTPUT,
           ...this.#chats.capabilities,
           ...(loaded?.hasFillInMiddle ? [Capability.FILL_IN_MIDDLE] : []),
         ],
@@ -225,7 +227,9 @@ class LlamaRuntime implements Runtime {
   }
 
   check(request: RuntimeRequest): void {
-    if (!this.#quarantine.empty) this.#quarantine.check(requestKey(this.#generateOptions(request)));
+    // A constraint that can't be held is refused here.
+    const options = this.#generateOptions(request);
+    if (!this.#quarantine.empty) this.#quarantine.check(requestKey(options));
   }
 
   generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent> {
@@ -389,6 +393,7 @@ class LlamaRuntime implements Runtime {
       promptLogprobs: logprobs?.prompt ? { top } : undefined,
       prefixSalt: deterministic || prefixCache?.disabled ? undefined : (prefixCache?.salt ?? ""),
       deterministic,
+      grammar: grammarOptionsOf(request, this.#chats.thought(chat)),
       guessTokensMax: this.#options.guessTokensMax ?? 0,
     };
   }
