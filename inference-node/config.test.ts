@@ -7,7 +7,8 @@ const secret = "0123456789abcdef";
 it("has safe defaults: loopback, bounded queue, no TLS", () => {
   expect(readConfig({ SLUICE_NODE_SECRET: secret })).toMatchObject({
     runtime: "llama",
-    model: "smollm2-135m-instruct",
+    models: ["smollm2-135m-instruct"],
+    embeddingModels: ["all-minilm-l6-v2"],
     host: "127.0.0.1",
     grpcPort: 50_051,
     webPort: 50_052,
@@ -43,6 +44,14 @@ it("takes every variable, and an empty one as absent", () => {
     queueDepthMax: 0,
     batchSlotsPercent: 50,
   });
+});
+
+it("takes several models, and none for embeddings", () => {
+  const read = (env: Record<string, string>) => readConfig({ SLUICE_NODE_SECRET: secret, ...env });
+  expect(read({ SLUICE_MODEL: "a.gguf, hf:o/r/b.gguf" }).models).toEqual(["a.gguf", "hf:o/r/b.gguf"]);
+  expect(read({ SLUICE_EMBEDDING_MODEL: "None" }).embeddingModels).toEqual([]);
+  expect(read({ SLUICE_EMBEDDING_MODEL: "x.gguf,y.gguf" }).embeddingModels).toEqual(["x.gguf", "y.gguf"]);
+  expect(read({}).embedding).toEqual({ gpu: "cpu", inputTokensMax: 2_048 });
 });
 
 it("needs no secret when it asks for client certificates", () => {

@@ -3,12 +3,17 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { ConfigError, type Environment, integer, oneOf } from "./env-values.ts";
 import type { LogLevel } from "./log.ts";
+import { DEFAULT_EMBEDDING_MODEL, DEFAULT_MODEL } from "./model-source/catalogue.ts";
 import { type EngineConfig, readEngineConfig } from "./runtimes/llama/config.ts";
+import { type EmbeddingConfig, modelList, readEmbeddingConfig } from "./runtimes/llama/embedding-config.ts";
 
 export interface NodeConfig {
   readonly runtime: RuntimeName;
-  /** A path to a .gguf file, an `hf:` URI or a catalogue id. */
-  readonly model: string;
+  /** Each a path to a .gguf file, an `hf:` URI or a catalogue id; the first one is the default. */
+  readonly models: readonly string[];
+  /** Likewise, of models that make embeddings beside them. */
+  readonly embeddingModels: readonly string[];
+  readonly embedding: EmbeddingConfig;
   /** Path of a Jinja file in place of the model's own chat template. */
   readonly chatTemplate: string | undefined;
   readonly host: string;
@@ -57,7 +62,9 @@ export function readConfig(env: Environment = process.env): NodeConfig {
   const engine = readEngineConfig(env);
   return {
     runtime: oneOf(env, "SLUICE_RUNTIME", runtimeNames, "llama"),
-    model: env.SLUICE_MODEL || "smollm2-135m-instruct",
+    models: modelList(env, "SLUICE_MODEL", DEFAULT_MODEL, false),
+    embeddingModels: modelList(env, "SLUICE_EMBEDDING_MODEL", DEFAULT_EMBEDDING_MODEL, true),
+    embedding: readEmbeddingConfig(env),
     chatTemplate: env.SLUICE_CHAT_TEMPLATE || undefined,
     host: env.SLUICE_NODE_HOST || "127.0.0.1",
     grpcPort: integer(env, "SLUICE_NODE_GRPC_PORT", 0, 65_535) ?? 50_051,

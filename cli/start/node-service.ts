@@ -11,8 +11,10 @@ export interface NodeFacts {
   grpc?: string;
   /** URL of the gRPC-Web door. */
   web?: string;
-  /** Process id of the native child; null while there is none. */
+  /** Process id of the first model's native child; null while there is none. */
   runtimePid: number | null;
+  /** The first model that a native child was started for. */
+  runtimeModel?: string;
   models?: string[];
   /** What the node waits for before it can be ready. */
   waiting?: string;
@@ -26,6 +28,7 @@ interface NodeEvent {
   web?: unknown;
   pid?: unknown;
   models?: unknown;
+  model?: unknown;
   message?: unknown;
 }
 
@@ -48,6 +51,9 @@ export function learn(facts: NodeFacts, line: string): boolean {
       if (typeof event.web === "string") facts.web = event.web;
       return true;
     case "runtime.started":
+      // The children of further models come and go without the first one's.
+      if (typeof event.model === "string") facts.runtimeModel ??= event.model;
+      if (facts.runtimeModel !== undefined && event.model !== facts.runtimeModel) return false;
       facts.runtimePid = typeof event.pid === "number" ? event.pid : null;
       return true;
     case "ready":

@@ -13,7 +13,7 @@ export interface StartOptions {
   /** Port of the edge on 127.0.0.1; 0 takes any free one. */
   port: number;
   runtime: RuntimeName;
-  /** A path to a .gguf file, an `hf:` URI or a catalogue id; undefined takes the node's default. */
+  /** A path to a .gguf file, an `hf:` URI or a catalogue id, or several with commas; undefined takes the node's default. */
   model: string | undefined;
   /** Absolute path of the folder that holds keys, database and logs. */
   stateDir: string;
@@ -28,7 +28,7 @@ Usage: npm start -- [options], or sluice start [options]
   --port N         port of the API on 127.0.0.1 (default 8787, or PORT; 0 takes any free one)
   --runtime NAME   ${RUNTIMES.join(", ")} (default llama, or SLUICE_RUNTIME)
                    openai stands in front of the engine at SLUICE_OPENAI_URL
-  --model REF      a .gguf file, hf:org/repo/file.gguf or a catalogue id (or SLUICE_MODEL)
+  --model REF      a .gguf file, hf:org/repo/file.gguf or a catalogue id, several with commas (or SLUICE_MODEL)
   --state DIR      folder of keys, database and logs (default .sluice)
   --verbose        show the logs of node and edge here, too
   --help           this text
@@ -94,11 +94,15 @@ function requireUpstream(model: string | undefined, url: string | undefined): vo
   throw new StartError("--model has no meaning with --runtime openai: SLUICE_OPENAI_MODEL names the engine's models.");
 }
 
-/** A model file is meant from where the command was typed; the node, which gets the name, runs in the checkout. */
-function absoluteModel(model: string | undefined, from: string): string | undefined {
-  if (model === undefined || !model.endsWith(".gguf")) return model;
-  const path = resolve(from, model);
-  return existsSync(path) ? path : model;
+/** Model files are meant from where the command was typed; the node, which gets the names, runs in the checkout. */
+function absoluteModels(models: string | undefined, from: string): string | undefined {
+  return models
+    ?.split(",")
+    .map((model) => {
+      const path = resolve(from, model.trim());
+      return model.trim().endsWith(".gguf") && existsSync(path) ? path : model.trim();
+    })
+    .join(",");
 }
 
 /**
@@ -117,7 +121,7 @@ export function parseOptions(args: string[], env: StartEnvironment, root: string
   const port = flags.port ?? env.port ?? "8787";
   const runtime = flags.runtime ?? env.runtime ?? "llama";
   const typedIn = env.typedIn ?? process.cwd();
-  const model = absoluteModel(flags.model ?? env.model, typedIn);
+  const model = absoluteModels(flags.model ?? env.model, typedIn);
   if (flags.model === "" || flags.state === "") throw new StartError("--model and --state need a value.");
   const options: StartOptions = {
     port: parsePort(port, flags.port === undefined ? "PORT" : "--port"),

@@ -9,10 +9,18 @@ import type { StackInput } from "./stack.ts";
 import { reasonIn, StartError } from "./start-error.ts";
 import { describeExit } from "./supervisor.ts";
 
-/** Fetches the model unless it is there. Rejects with StartError. */
-export async function pullModel(input: StackInput, launcher: Launcher, log: LogFile): Promise<void> {
-  const { root, options, inherited, report } = input;
-  let result = options.model ?? "the default one";
+/** Fetches the models that are not there; those for embeddings the node fetches itself, later. Rejects with StartError. */
+export async function pullModels(input: StackInput, launcher: Launcher, log: LogFile): Promise<void> {
+  for (const model of input.options.model?.split(",") ?? [undefined]) await pullModel(model, input, launcher, log);
+}
+
+async function pullModel(
+  model: string | undefined,
+  { root, inherited, report }: StackInput,
+  launcher: Launcher,
+  log: LogFile,
+): Promise<void> {
+  let result = model ?? "the default one";
   let failure: string | undefined;
   const onLine = (line: string): void => {
     const news = readPullLine(line);
@@ -22,7 +30,7 @@ export async function pullModel(input: StackInput, launcher: Launcher, log: LogF
     failure = news.failure ?? failure;
   };
   report.progress(`model: ${result}`);
-  const exit = await launcher.run({ spec: pullSpec(root, options.model, inherited), log, name: "model", onLine });
+  const exit = await launcher.run({ spec: pullSpec(root, model, inherited), log, name: "model", onLine });
   if (exit.code !== 0) {
     throw new StartError(failure ?? `The model cannot be fetched (${describeExit(exit)}): see ${log.path}.`);
   }

@@ -9,7 +9,7 @@ import { LogFile } from "./log-file.ts";
 import { learn, type NodeFacts, nodeSpec } from "./node-service.ts";
 import type { StartOptions } from "./options.ts";
 import { freePort, HOST } from "./port.ts";
-import { migrate, pullModel } from "./prepare.ts";
+import { migrate, pullModels } from "./prepare.ts";
 import type { Report } from "./report.ts";
 import type { Service } from "./service.ts";
 import { reasonIn, StartError } from "./start-error.ts";
@@ -97,7 +97,7 @@ export class Stack {
   async #bringUp(): Promise<DevFile> {
     const { options, report, paths, secrets } = this.#input;
     this.#edgePort = await freePort(options.port);
-    if (options.runtime === "llama") await pullModel(this.#input, this.#launcher, this.#nodeLog);
+    if (options.runtime === "llama") await pullModels(this.#input, this.#launcher, this.#nodeLog);
     await migrate(this.#input, this.#launcher, this.#edgeLog);
     const doors = await this.#nodeListening();
     writeEdgeEnv(paths, secrets, doors.nodeWeb);

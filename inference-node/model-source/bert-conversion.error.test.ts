@@ -43,7 +43,11 @@ test.each<[string, Parameters<typeof bertWheel>[0], string]>([
   ["another kind of model", { "config.json": bertConfig({ model_type: "roberta" }) }, "model_type roberta"],
   ["a size that is none", { "config.json": bertConfig({ hidden_size: -1 }) }, "its configuration has no hidden_size"],
   ["an unknown pooling", { "1_Pooling/config.json": "{}" }, "its pooling is not known"],
-  ["a vocabulary of another size", { "vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" }, "its vocabulary has another size"],
+  [
+    "a vocabulary of another size",
+    { "vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" },
+    "its vocabulary has another size",
+  ],
   ["weights cut short", { "model.safetensors": whole.subarray(0, -1) }, "does not fit the file"],
   ["empty weights", { "model.safetensors": "" }, "the file is cut short"],
   ["a header longer than the file", { "model.safetensors": withHeader("{}", 1e9) }, "longer than the file"],

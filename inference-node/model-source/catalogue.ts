@@ -53,6 +53,8 @@ export interface CatalogueEntry {
   readonly ownedBy: string;
   readonly description: string;
   readonly serving?: ServingDefaults;
+  /** Of a model that makes embeddings. */
+  readonly embedding?: { readonly dimensions: number; readonly inputTokensMax: number };
 }
 
 /** How a model is best served, where its file does not say or says it wrong. */
@@ -134,6 +136,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     quantization: "F16",
     license: "Apache-2.0",
     ownedBy: "sentence-transformers",
+    embedding: { dimensions: 384, inputTokensMax: 256 },
     description: "embeddings of 384 dimensions for English texts of up to 256 tokens",
   },
 ];

@@ -13,6 +13,8 @@ export interface GgufHeader {
   /** As the file says it, mostly an SPDX id. */
   readonly license: string | undefined;
   readonly architecture: string | undefined;
+  /** llama.cpp's `llama_pooling_type`, above 0 in a model that makes embeddings or ranks; undefined when there is none. */
+  readonly pooling: number | undefined;
 }
 
 /** llama.cpp's `llama_ftype` numbers, as `general.file_type` carries them. */
@@ -97,13 +99,16 @@ function parseGeneralKeys(prefix: Buffer): GgufHeader {
     if (key === undefined || type === undefined) break;
     const value = reader.value(type);
     if (value === undefined) break;
-    if (key.startsWith("general.")) found.set(key, value);
+    if (key.startsWith("general.") || key.endsWith(".pooling_type")) found.set(key, value);
   }
   const fileType = found.get("general.file_type");
+  const architecture = textOf(found.get("general.architecture"));
+  const pooling = found.get(`${architecture}.pooling_type`);
   return {
     quantization: typeof fileType === "number" ? QUANTIZATIONS[fileType] : undefined,
     license: textOf(found.get("general.license")),
-    architecture: textOf(found.get("general.architecture")),
+    architecture,
+    pooling: typeof pooling === "number" ? pooling : undefined,
   };
 }
 

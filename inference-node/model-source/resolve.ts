@@ -70,6 +70,13 @@ export async function resolveModel(reference: string, options: ResolveOptions = 
   }
 }
 
+/** The id that a reference's model is served under, without a look at it. Throws as `resolveModel` rejects. */
+export function idOfReference(reference: string, catalogue: readonly CatalogueEntry[] = CATALOGUE): string {
+  const parsed = parseReference(reference, catalogue);
+  if (parsed.kind === "catalogue") return parsed.entry.id;
+  return modelIdOfFile(parsed.kind === "hub" ? parsed.source.path : parsed.path);
+}
+
 function contextOf(config: ModelSourceConfig, options: ResolveOptions): EnsureContext {
   return {
     config,

@@ -14,9 +14,10 @@ import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent } from "../runtime.ts";
 import { requireTokenRoom } from "../text-room.ts";
+import { CrashReports } from "./llama/crash-report.ts";
 import { FairTurns } from "./llama/fair-turns.ts";
 import type { DeviceOptions, LoadedModel } from "./llama/protocol.ts";
-import { type ChildState, Supervisor, type SupervisorOptions } from "./llama/supervisor.ts";
+import { type ChildState, Supervisor } from "./llama/supervisor.ts";
 
 /** What is known of the model before it is loaded, or better than by its file. */
 export interface EmbeddingModelFacts {
@@ -41,8 +42,10 @@ export interface EmbeddingRuntimeOptions {
   /** How long the engine may answer nothing while it has work. */
   readonly stepTimeoutMs: number;
   readonly loadTimeoutMs: number;
-  readonly memoryBytesMax?: number | undefined;
-  readonly reports?: SupervisorOptions["reports"];
+  /** Resident memory of the child above which it is replaced. */
+  readonly childMemoryMaxMb?: number | undefined;
+  /** Folder of the reports on children that died; undefined writes none. */
+  readonly crashDir?: string | undefined;
   readonly log: (entry: LogEntry) => void;
   readonly clock: Clock;
 }
@@ -189,18 +192,20 @@ class EmbeddingRuntime implements Runtime {
   }
 
   #supervise(modelPath: string): Supervisor {
-    const { threads, inputTokensMax, device, childEnv = {}, modelId, memoryBytesMax, reports } = this.#options;
-    const { stepTimeoutMs, loadTimeoutMs, clock, log } = this.#options;
+    const { threads, inputTokensMax, device, childEnv = {}, modelId, childMemoryMaxMb, crashDir } = this.#options;
+    const { stepTimeoutMs, loadTimeoutMs, clock } = this.#options;
+    // Which of the children it was.
+    const log = (entry: LogEntry): void => this.#options.log({ ...entry, model: modelId });
     return new Supervisor({
       load: { modelPath, threads, inputTokensMax, device },
       childPath,
       clock,
-      log: (entry) => log({ ...entry, model: modelId }),
+      log,
       childEnv,
       stepTimeoutMs,
       loadTimeoutMs,
-      memoryBytesMax,
-      reports,
+      memoryBytesMax: childMemoryMaxMb === undefined ? undefined : childMemoryMaxMb * 1e6,
+      reports: new CrashReports({ folder: crashDir, now: () => clock.now(), log }),
       modelId,
       onState: (state, model) => this.#changeState(state, model),
       onEvents: () => undefined,

@@ -42,6 +42,8 @@ export interface LlamaRuntimeOptions {
   readonly contextLength?: number | undefined;
   readonly batchTokens?: number | undefined;
   readonly kvMemoryMb?: number | undefined;
+  /** Models that share the memory which is meant for keys and values; 1 when left out. */
+  readonly memoryShares?: number | undefined;
   /** Any device when left out. */
   readonly device?: DeviceOptions | undefined;
   readonly defaultMaxTokens?: number | undefined;
@@ -144,6 +146,7 @@ class LlamaRuntime implements Runtime {
         contextLength,
         batchTokens,
         kvMemoryMb,
+        memoryShares: options.memoryShares,
         chatTemplate,
         device,
         prefixCache,

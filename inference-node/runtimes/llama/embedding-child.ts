@@ -5,6 +5,9 @@ import { type EmbeddingEngine, loadEmbeddingEngine } from "./embedding-engine.ts
 import type { EmbeddingLoadOptions } from "./embedding-protocol.ts";
 import type { ToChild, ToNode } from "./protocol.ts";
 
+/** Between two reports of the resident memory. */
+const memoryIntervalMs = 1_000;
+
 let engine: EmbeddingEngine | undefined;
 const calls = new ChildCalls(send);
 
@@ -25,6 +28,7 @@ async function load(options: EmbeddingLoadOptions): Promise<void> {
     return;
   }
   send({ type: "loaded", model: engine.info, residentBytes: process.memoryUsage.rss() });
+  setInterval(() => send({ type: "memory", residentBytes: process.memoryUsage.rss() }), memoryIntervalMs);
 }
 
 function loaded(): EmbeddingEngine {

@@ -117,7 +117,10 @@ async function chooseCapacity(
   // The difference of two estimates leaves out what does not grow with the context.
   const kvBytesPerToken = Math.max(1, ((await estimate(4096)) - (await estimate(2048))) / 2048);
   return planCapacity({
-    kvBytesMax: options.kvMemoryMb === undefined ? defaultKvBytes(totalmem(), freeVramBytes) : options.kvMemoryMb * 1e6,
+    kvBytesMax:
+      options.kvMemoryMb === undefined
+        ? defaultKvBytes(totalmem(), freeVramBytes) / (options.memoryShares ?? 1)
+        : options.kvMemoryMb * 1e6,
     sequences: options.sequences,
     contextLength: options.contextLength,
     trainContextLength: model.trainContextSize,
