@@ -108,11 +108,11 @@ interface ContextNumbers {
 }
 
 const overflowWords =
-  /maximum context length|model's context (?:length|window|has)|available context size|context window|maximum model length|max_num_tokens/i;
+  /maximum context length|model's context (?:length|window|has|holds)|available context size|context window|maximum model length|max_num_tokens/i;
 const contextNumbersOf = [
   /(?:maximum context length|max_model_len|maximum model length)(?: is| of)?[ =:(]*(\d+)/i,
   /context (?:length|size|window) \((\d+)/i,
-  /context has (\d+)/i,
+  /context (?:has|holds) (\d+)/i,
   /max_num_tokens \((\d+)/i,
 ];
 const promptNumbersOf = [
@@ -122,7 +122,7 @@ const promptNumbersOf = [
   /request has (\d+) input tokens/i,
   /(?:input|request|prompt) \((\d+)(?: tokens)?\)/i,
   /resulted in (\d+) tokens/i,
-  /(?:prompt|input) has (?:at least )?(\d+)/i,
+  /(?:prompt|input|messages) (?:has|have) (?:at least )?(\d+)/i,
   /prompt length \((\d+)/i,
   /requested (?:at least )?(\d+) tokens/i,
 ];
@@ -148,8 +148,9 @@ function firstNumber(patterns: readonly RegExp[], text: string): number | undefi
 
 function contextError({ contextLength, promptTokens }: ContextNumbers, message: string): NodeError {
   const both = contextLength !== undefined && promptTokens !== undefined;
+  const numbers = `The model's context has ${contextLength} tokens and the prompt ${promptTokens}`;
   const sentence = both
-    ? `The model's context has ${contextLength} tokens, but the prompt has ${promptTokens}, or has no room for the answer.`
+    ? `${numbers}${promptTokens < contextLength ? ", which leaves too little room for the answer" : ""}.`
     : `The prompt and the requested output do not fit the model's context${message === "" ? "." : `: ${message}`}`;
   return new NodeError(Code.OUT_OF_RANGE, sentence, {
     param: "prompt",
