@@ -23,7 +23,8 @@ import type { Log } from "./log.ts";
 import { Code, codeName, NodeError } from "./node-error.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
 import type { NodeModels } from "./node-models.ts";
-import { outputLimit, requireSupported, requireTokenIds } from "./request-checks.ts";
+import { outputLimit, requireGenerates, requireSupported, requireTokenIds } from "./request-checks.ts";
+import { RequestMetrics } from "./request-metrics.ts";
 import type { PreparedPrompt, Runtime, RuntimeRequest } from "./runtime.ts";
 import { streamIntervalMs, type ValidRequest, validateGenerate } from "./validate.ts";
 
@@ -70,9 +71,10 @@ class Generation {
   #opened = false;
   #admitted = false;
   #queueMs = 0;
-  #firstDeltaAt: number | undefined;
   #reason: FinishReason = FinishReason.UNSPECIFIED;
   #usage: Usage | undefined;
+  #timings: Finished["timings"];
+  readonly #metrics: RequestMetrics;
 
   constructor(deps: GenerateDeps, request: GenerateRequest, call: Call, write: WriteEvent) {
     this.#deps = deps;
@@ -80,6 +82,7 @@ class Generation {
     this.#call = call;
     this.#write = write;
     this.#arrivedAt = deps.clock.monotonic();
+    this.#metrics = new RequestMetrics(deps.metrics, this.#arrivedAt);
     this.#running = {
       requestId: request.requestId,
       tenant: request.tenant,
@@ -101,6 +104,7 @@ class Generation {
       const request = this.#request;
       validateGenerate(request);
       const model = models.find(request.model);
+      requireGenerates(model);
       requireSupported(request, model, this.#runtime.features);
       journal.open(this.#running);
       this.#opened = true;
@@ -119,14 +123,22 @@ class Generation {
 
   /** Writes the account; called once, when all is over. */
   end(error: NodeError | undefined): void {
-    const { journal, clock, log, metrics } = this.#deps;
+    const { journal, clock, log } = this.#deps;
     const code = error?.code ?? 0;
     if (this.#opened) {
       journal.close(this.#running, { reason: this.#reason, usage: this.#usage, code, endedAt: clock.now() });
     }
     const durationMs = clock.monotonic() - this.#arrivedAt;
-    this.#count(metrics, error, durationMs);
-    const { promptTokens, completionTokens } = this.#usage ?? this.#running;
+    const tokens = this.#usage ?? this.#running;
+    this.#metrics.ended({
+      model: this.#opened ? this.#request.model : "",
+      error,
+      reason: this.#reason,
+      tokens,
+      timings: this.#timings,
+      queueMs: this.#queueMs,
+      durationMs,
+    });
     log({
       level: error?.code === Code.INTERNAL ? "error" : "info",
       event: "generate.end",
@@ -135,8 +147,8 @@ class Generation {
       tenant: this.#request.tenant,
       code: error ? codeName(error.code) : "OK",
       finish_reason: FinishReason[this.#reason],
-      prompt_tokens: promptTokens,
-      completion_tokens: completionTokens,
+      prompt_tokens: tokens.promptTokens,
+      completion_tokens: tokens.completionTokens,
       queue_ms: Math.round(this.#queueMs),
       duration_ms: Math.round(durationMs),
       traceparent: this.#call.traceparent,
@@ -204,7 +216,7 @@ class Generation {
 
   #announce(permit: Permit, model: Model): Promise<void> | undefined {
     this.#admitted = true;
-    this.#deps.metrics.admitted.add(1, { model_name: model.id });
+    this.#metrics.admitted(model.id);
     return this.#emit({ case: "admitted", value: create(AdmittedSchema, { queuePosition: permit.position }) });
   }
 
@@ -217,7 +229,7 @@ class Generation {
       for await (const event of this.#runtime.generate(runtimeRequest, this.#signal)) {
         this.#signal.throwIfAborted();
         if (event.case === "delta") {
-          this.#firstDeltaAt ??= clock.monotonic();
+          this.#metrics.delta(event.value.completionTokens, clock.monotonic());
           this.#running.completionTokens = event.value.completionTokens;
           permit.served(event.value.completionTokens);
           const wait = coalescer ? coalescer.push(event.value) : emit(event.value);
@@ -226,6 +238,7 @@ class Generation {
           this.#running.promptTokens = event.value.promptTokens;
           this.#running.cachedTokens = event.value.cachedTokens;
           permit.reused(event.value.cachedTokens);
+          this.#metrics.prefilled(this.#request.model, event.value.promptTokens, event.value.cachedTokens);
           await this.#emit(event);
         } else {
           await coalescer?.finish();
@@ -244,6 +257,7 @@ class Generation {
   async #finish(finished: Finished): Promise<void> {
     this.#reason = finished.reason;
     this.#usage = finished.usage;
+    this.#timings = finished.timings;
     finished.timings ??= create(TimingsSchema);
     finished.timings.queue = milliseconds(this.#queueMs);
     await this.#write(this.#event({ case: "finished", value: finished }));
@@ -258,30 +272,6 @@ class Generation {
   #event(event: GenerateEvent["event"]): GenerateEvent {
     this.#sequence += 1n;
     return { $typeName: "sluice.inference.v1.GenerateEvent", sequence: this.#sequence, event };
-  }
-
-  #count(metrics: NodeMetrics, error: NodeError | undefined, durationMs: number): void {
-    // Only models that exist become label values: the set stays small.
-    const labels = { model_name: this.#opened ? this.#request.model : "" };
-    if (this.#admitted) this.#countAdmitted(metrics, labels, durationMs);
-    if (error === undefined) {
-      metrics.succeeded.add(1, { ...labels, finished_reason: FinishReason[this.#reason].toLowerCase() });
-    } else if (error.code === Code.CANCELLED) {
-      metrics.cancelled.add(1, labels);
-    } else {
-      const family = this.#admitted ? metrics.failed : metrics.refused;
-      family.add(1, { ...labels, code: codeName(error.code) });
-    }
-  }
-
-  #countAdmitted(metrics: NodeMetrics, labels: { model_name: string }, durationMs: number): void {
-    const { promptTokens, completionTokens } = this.#usage ?? this.#running;
-    metrics.promptTokens.add(promptTokens, labels);
-    metrics.generationTokens.add(completionTokens, labels);
-    metrics.queueTime.observe(this.#queueMs / 1_000, labels);
-    metrics.endToEnd.observe(durationMs / 1_000, labels);
-    if (this.#firstDeltaAt === undefined) return;
-    metrics.timeToFirstToken.observe((this.#firstDeltaAt - this.#arrivedAt) / 1_000, labels);
   }
 }
 

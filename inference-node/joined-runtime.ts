@@ -5,7 +5,7 @@ import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import { Code, NodeError } from "./node-error.ts";
 import type { RequestFeature } from "./request-features.ts";
-import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "./runtime.ts";
+import type { EngineFigures, PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest, StepFacts } from "./runtime.ts";
 
 export interface JoinedRuntimeOptions {
   /** Loaded one after the other before the start is over, the default model first; one that can't be fails the start. */
@@ -63,6 +63,14 @@ export class JoinedRuntime implements Runtime {
     return () => {
       for (const stop of unsubscribe) stop();
     };
+  }
+
+  figures(model: string): EngineFigures | undefined {
+    return this.of(model).figures?.(model);
+  }
+
+  onStep(listener: (model: string, step: StepFacts) => void): void {
+    for (const runtime of this.#runtimes) runtime.onStep?.(listener);
   }
 
   async prepare(

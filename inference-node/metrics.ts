@@ -1,7 +1,7 @@
 // Counters, gauges and histograms in Prometheus' text format; names keep vLLM's meanings under the prefix sluice_.
 
 /** Label values by label name. Values must come from small closed sets: models, codes, reasons. */
-type Labels = Readonly<Record<string, string>>;
+export type Labels = Readonly<Record<string, string>>;
 
 interface Family {
   readonly name: string;
@@ -13,9 +13,17 @@ export interface Counter {
   add(amount: number, labels?: Labels): void;
 }
 
+/** One series of a histogram: cheap to observe, for what happens at each token. */
+export interface Observer {
+  /** Takes a value, or the same value so many times. */
+  observe(value: number, times?: number): void;
+}
+
 /** The distribution of observed values. */
 export interface Histogram {
   observe(value: number, labels?: Labels): void;
+  /** The series of these labels. */
+  series(labels: Labels): Observer;
 }
 
 /** One sample of a gauge at the time of a scrape. */
@@ -24,20 +32,22 @@ export interface GaugeSample {
   value: number;
 }
 
-/** Upper bounds of latency buckets, in seconds. */
-const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+/** Label sets that are written from the start, with zeros: a rate has something to begin from. */
+type Seeds = () => readonly Labels[];
+const noSeeds: Seeds = () => [];
 
 /** Holds metric families and writes them out. */
 export class MetricRegistry {
   readonly #families: Family[] = [];
 
-  counter(name: string, help: string): Counter {
+  counter(name: string, help: string, seeds: Seeds = noSeeds): Counter {
     const values = new Map<string, number>();
     this.#families.push({
       name,
       render: (lines) => {
         header(lines, name, help, "counter");
-        for (const [labels, value] of values) lines.push(`${name}${labels} ${value}`);
+        for (const labels of seeds()) seed(values, renderLabels(labels), 0);
+        for (const [labels, value] of values) lines.push(`${name}${labels} ${renderValue(value)}`);
       },
     });
     return {
@@ -50,39 +60,32 @@ export class MetricRegistry {
 
   /** A value that is read when somebody looks. */
   gauge(name: string, help: string, read: () => readonly GaugeSample[]): void {
-    this.#families.push({
-      name,
-      render: (lines) => {
-        header(lines, name, help, "gauge");
-        for (const { labels, value } of read()) lines.push(`${name}${renderLabels(labels)} ${value}`);
-      },
-    });
+    this.#sampled(name, help, "gauge", read);
   }
 
-  /** A histogram of seconds. */
-  histogram(name: string, help: string): Histogram {
-    const series = new Map<string, Series>();
+  /** A number that only rises and is counted elsewhere. */
+  readCounter(name: string, help: string, read: () => readonly GaugeSample[]): void {
+    this.#sampled(name, help, "counter", read);
+  }
+
+  /** `bounds` are the upper bounds of its buckets, rising, without the infinite one. */
+  histogram(name: string, help: string, bounds: readonly number[], seeds: Seeds = noSeeds): Histogram {
+    const all = new Map<string, Series>();
+    const series = (labels: Labels): Series => {
+      const key = renderLabels(labels);
+      const one = all.get(key) ?? new Series(labels, bounds);
+      all.set(key, one);
+      return one;
+    };
     this.#families.push({
       name,
       render: (lines) => {
         header(lines, name, help, "histogram");
-        for (const one of series.values()) renderSeries(lines, name, one);
+        for (const labels of seeds()) series(labels);
+        for (const one of all.values()) one.render(lines, name);
       },
     });
-    return {
-      observe: (value, labels = {}) => {
-        const key = renderLabels(labels);
-        let one = series.get(key);
-        if (one === undefined) {
-          one = { labels, counts: new Array<number>(latencyBuckets.length + 1).fill(0), sum: 0 };
-          series.set(key, one);
-        }
-        const found = latencyBuckets.findIndex((bound) => value <= bound);
-        const bucket = found === -1 ? latencyBuckets.length : found;
-        one.counts[bucket] = (one.counts[bucket] ?? 0) + 1;
-        one.sum += value;
-      },
-    };
+    return { observe: (value, labels = {}) => series(labels).observe(value), series };
   }
 
   /** All families in Prometheus' text format 0.0.4. */
@@ -91,27 +94,62 @@ export class MetricRegistry {
     for (const family of this.#families) family.render(lines);
     return `${lines.join("\n")}\n`;
   }
-}
 
-interface Series {
-  labels: Labels;
-  /** Observations in each bucket, the last being those above every bound. */
-  counts: number[];
-  sum: number;
-}
-
-function renderSeries(lines: string[], name: string, { labels, counts, sum }: Series): void {
-  let cumulative = 0;
-  for (const [index, count] of counts.entries()) {
-    cumulative += count;
-    const le = index < latencyBuckets.length ? String(latencyBuckets[index]) : "+Inf";
-    lines.push(`${name}_bucket${renderLabels({ ...labels, le })} ${cumulative}`);
+  #sampled(name: string, help: string, type: string, read: () => readonly GaugeSample[]): void {
+    this.#families.push({
+      name,
+      render: (lines) => {
+        header(lines, name, help, type);
+        for (const { labels, value } of read()) lines.push(`${name}${renderLabels(labels)} ${renderValue(value)}`);
+      },
+    });
   }
-  lines.push(`${name}_sum${renderLabels(labels)} ${sum}`, `${name}_count${renderLabels(labels)} ${cumulative}`);
+}
+
+class Series implements Observer {
+  readonly #labels: Labels;
+  readonly #bounds: readonly number[];
+  /** Observations in each bucket, the last being those above every bound. */
+  readonly #counts: number[];
+  #sum = 0;
+
+  constructor(labels: Labels, bounds: readonly number[]) {
+    this.#labels = labels;
+    this.#bounds = bounds;
+    this.#counts = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number, times = 1): void {
+    let bucket = 0;
+    while (bucket < this.#bounds.length && value > (this.#bounds[bucket] as number)) bucket += 1;
+    this.#counts[bucket] = (this.#counts[bucket] as number) + times;
+    this.#sum += value * times;
+  }
+
+  render(lines: string[], name: string): void {
+    const labels = this.#labels;
+    let cumulative = 0;
+    for (const [index, count] of this.#counts.entries()) {
+      cumulative += count;
+      const le = index < this.#bounds.length ? String(this.#bounds[index]) : "+Inf";
+      lines.push(`${name}_bucket${renderLabels({ ...labels, le })} ${cumulative}`);
+    }
+    lines.push(`${name}_sum${renderLabels(labels)} ${renderValue(this.#sum)}`);
+    lines.push(`${name}_count${renderLabels(labels)} ${cumulative}`);
+  }
+}
+
+function seed(values: Map<string, number>, key: string, value: number): void {
+  if (!values.has(key)) values.set(key, value);
 }
 
 function header(lines: string[], name: string, help: string, type: string): void {
-  lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+  lines.push(`# HELP ${name} ${help.replace(/\\/g, "\\\\").replace(/\n/g, "\\n")}`, `# TYPE ${name} ${type}`);
+}
+
+function renderValue(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return "+Inf";
+  return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 }
 
 function renderLabels(labels: Labels): string {

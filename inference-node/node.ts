@@ -58,6 +58,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   let grpcDoor: GrpcDoor | undefined;
   const metrics = createNodeMetrics({
     running: () => models.samples((admission) => admission.running),
+    models: () => models.list().map(({ id }) => id),
+    figures: (model) => runtime.figures?.(model),
     waiting: () => models.waitingSamples(),
   });
   const models: NodeModels = new NodeModels({
@@ -74,6 +76,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       if (serving) log({ level: "info", event: "ready", models: runtime.models().map(({ id }) => id) });
       else log({ level: "warn", event: "not_serving", reason });
     },
+  });
+  runtime.onStep?.((model, { decoding, promptTokens, ms }) => {
+    const labels = { model_name: model };
+    metrics.iterationTokens.observe(decoding + promptTokens, labels);
+    metrics.stepTime.observe(ms / 1_000, labels);
   });
   const service = new Service({
     runtime,
@@ -115,6 +122,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       await idle(busy, clock, flushMs);
       await Promise.all([native.close(flushMs), webDoor.close(flushMs)]);
       models.close();
+      metrics.close();
       await runtime.close();
     },
   };

@@ -37,6 +37,27 @@ export interface RuntimeRequest {
   readonly onAccepted?: () => void;
 }
 
+/** What one step of an engine was. */
+export interface StepFacts {
+  /** Sequences that decoded. */
+  readonly decoding: number;
+  /** Tokens of prompts that were prefilled. */
+  readonly promptTokens: number;
+  /** How long the step decoded. */
+  readonly ms: number;
+}
+
+/** What a model's engine says of itself now. */
+export interface EngineFigures {
+  /** Tokens in the contexts of the sequences that run, and the most there can be. */
+  readonly kvTokens: number;
+  readonly kvTokensMax: number;
+  /** Undefined while the engine is down. */
+  readonly residentBytes: number | undefined;
+  /** Requests that are refused since the engine died of them. */
+  readonly quarantined: number;
+}
+
 /**
  * Runs models. Every method rejects with a NodeError: UNAVAILABLE (retryable) when the engine is down,
  * INVALID_ARGUMENT for input that the engine can't take, UNIMPLEMENTED for what it does not do.
@@ -69,6 +90,9 @@ export interface Runtime {
    * Finished but for `queue`.
    */
   generate(request: RuntimeRequest, signal: AbortSignal): AsyncIterable<RuntimeEvent>;
+  /** For the metrics; a runtime whose engine is not its own has neither. */
+  figures?(model: string): EngineFigures | undefined;
+  onStep?(listener: (model: string, step: StepFacts) => void): void;
   /** Closes a running generation's reasoning so that it answers now; false when there is nothing to close. */
   answerNow(requestId: string): boolean;
   /** Rejects with OUT_OF_RANGE, before any work, for a text that no sequence of the model could hold. */

@@ -22,7 +22,7 @@ import { anyDevice } from "./llama/config.ts";
 import { CrashReports } from "./llama/crash-report.ts";
 import { EventQueue } from "./llama/event-queue.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
-import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions } from "./llama/protocol.ts";
+import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions, StepSummary } from "./llama/protocol.ts";
 import { Quarantine, requestKey } from "./llama/quarantine.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
 import { removeStaleStateFolders, removeStateFolder, stateFolder } from "./llama/state-folder.ts";
@@ -120,6 +120,8 @@ class LlamaRuntime implements Runtime {
   #state: ChildState = "loading";
   #loaded: LoadedModel | undefined;
   #nextKey = 1;
+  readonly #stepListeners = new Set<(model: string, step: StepFacts) => void>();
+  #kvTokens = 0;
 
   constructor(options: LlamaRuntimeOptions) {
     this.#options = options;
@@ -161,8 +163,9 @@ class LlamaRuntime implements Runtime {
       // Sampling runs on the thread pool, a sequence a task: its default of 4 threads would hold back a large machine.
       childEnv: { ...options.childEnv, UV_THREADPOOL_SIZE: String(Math.max(4, availableParallelism())) },
       onState: (state, model) => this.#changeState(state, model),
-      onEvents: (events) => {
+      onEvents: (events, step) => {
         for (const event of events) this.#queues.get(event.key)?.push(event);
+        if (step !== undefined) this.#stepped(step);
       },
       onDeath: (error, running) => {
         this.#removeStates();
@@ -240,6 +243,23 @@ class LlamaRuntime implements Runtime {
     if (this.#quarantine.empty) return events;
     const ready = (): Promise<void> => this.#ready(signal);
     return this.#quarantine.watch(requestKey(this.#generateOptions(request)), events, ready, signal);
+  }
+
+  figures(): EngineFigures {
+    const { residentBytes } = this.#supervisor;
+    const { sequences = 0, contextLength = 0 } = this.#loaded ?? {};
+    // The steps say nothing once nobody runs.
+    const kvTokens = this.#queues.size === 0 ? 0 : this.#kvTokens;
+    return { kvTokens, kvTokensMax: sequences * contextLength, residentBytes, quarantined: this.#quarantine.refused };
+  }
+
+  onStep(listener: (model: string, step: StepFacts) => void): void {
+    this.#stepListeners.add(listener);
+  }
+
+  #stepped(step: StepSummary): void {
+    this.#kvTokens = step.kvTokens;
+    for (const listener of this.#stepListeners) listener(this.#options.modelId, step);
   }
 
   /** Waits for a child that is loading, for a while: `generate` then says whether it came. */

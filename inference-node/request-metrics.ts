@@ -1,0 +1,92 @@
+// What one generation adds to the node's metrics.
+import { type Finished, FinishReason, type Usage } from "../proto/gen/sluice/inference/v1/generate_pb.js";
+import type { Observer } from "./metrics.ts";
+import { Code, codeName, type NodeError } from "./node-error.ts";
+import type { NodeMetrics } from "./node-metrics.ts";
+
+type Timings = Finished["timings"];
+
+/** How a generation went, told when it is over. */
+export interface RequestOutcome {
+  /** Its model; empty when there is none of that name: the label's values stay few. */
+  readonly model: string;
+  /** Undefined when it ended with Finished. */
+  readonly error: NodeError | undefined;
+  readonly reason: FinishReason;
+  readonly tokens: Pick<Usage, "promptTokens" | "completionTokens">;
+  readonly timings: Timings;
+  readonly queueMs: number;
+  readonly durationMs: number;
+}
+
+/** Follows one generation. Times are of the node's monotonic clock, in milliseconds. */
+export class RequestMetrics {
+  readonly #metrics: NodeMetrics;
+  readonly #arrivedAt: number;
+  #interToken: Observer | undefined;
+  #admitted = false;
+  #firstDeltaAt: number | undefined;
+  #lastDeltaAt = 0;
+  #tokens = 0;
+
+  constructor(metrics: NodeMetrics, arrivedAt: number) {
+    this.#metrics = metrics;
+    this.#arrivedAt = arrivedAt;
+  }
+
+  admitted(model: string): void {
+    const labels = { model_name: model };
+    this.#admitted = true;
+    this.#interToken = this.#metrics.interToken.series(labels);
+    this.#metrics.admitted.add(1, labels);
+  }
+
+  /** Counts as they are in vLLM: in tokens, of each prompt that was computed or found. */
+  prefilled(model: string, promptTokens: number, cachedTokens: number): void {
+    const labels = { model_name: model };
+    this.#metrics.prefixQueries.add(promptTokens, labels);
+    this.#metrics.prefixHits.add(cachedTokens, labels);
+  }
+
+  /** Text that came when there were so many tokens in all: each of the new ones took its share of the time. */
+  delta(tokens: number, at: number): void {
+    const count = tokens - this.#tokens;
+    if (this.#firstDeltaAt === undefined) this.#firstDeltaAt = at;
+    else if (count > 0) this.#interToken?.observe((at - this.#lastDeltaAt) / count / 1_000, count);
+    this.#lastDeltaAt = at;
+    this.#tokens = Math.max(tokens, this.#tokens);
+  }
+
+  ended(outcome: RequestOutcome): void {
+    const { error, model } = outcome;
+    const { succeeded, cancelled, failed, refused } = this.#metrics;
+    const labels = { model_name: model };
+    if (this.#admitted) this.#countAdmitted(labels, outcome);
+    if (error === undefined) {
+      succeeded.add(1, { ...labels, finished_reason: FinishReason[outcome.reason].toLowerCase() });
+    } else if (error.code === Code.CANCELLED) {
+      cancelled.add(1, labels);
+    } else {
+      const family = this.#admitted ? failed : refused;
+      family.add(1, { ...labels, code: codeName(error.code) });
+    }
+  }
+
+  #countAdmitted(labels: { model_name: string }, { tokens, timings, queueMs, durationMs }: RequestOutcome): void {
+    const metrics = this.#metrics;
+    metrics.promptTokens.add(tokens.promptTokens, labels);
+    metrics.generationTokens.add(tokens.completionTokens, labels);
+    metrics.requestPromptTokens.observe(tokens.promptTokens, labels);
+    metrics.requestGenerationTokens.observe(tokens.completionTokens, labels);
+    metrics.queueTime.observe(queueMs / 1_000, labels);
+    metrics.endToEnd.observe(durationMs / 1_000, labels);
+    if (timings?.prefill !== undefined) metrics.prefillTime.observe(seconds(timings.prefill), labels);
+    if (timings?.decode !== undefined) metrics.decodeTime.observe(seconds(timings.decode), labels);
+    if (this.#firstDeltaAt === undefined) return;
+    metrics.timeToFirstToken.observe((this.#firstDeltaAt - this.#arrivedAt) / 1_000, labels);
+  }
+}
+
+function seconds({ seconds, nanos }: { seconds: bigint; nanos: number }): number {
+  return Number(seconds) + nanos / 1e9;
+}
