@@ -27,6 +27,19 @@ test("doors, the child's process, models and the last word are learned", () => {
   });
 });
 
+test("the process of the first model's child stays the one that is told, whatever other children come and go", () => {
+  const facts: NodeFacts = { runtimePid: null };
+  const started = (pid: number, model: string): boolean =>
+    learn(facts, JSON.stringify({ event: "runtime.started", pid, model }));
+  expect([started(3, "chat"), started(4, "vectors"), started(5, "chat"), started(6, "vectors")]).toEqual([
+    true,
+    false,
+    true,
+    false,
+  ]);
+  expect(facts.runtimePid).toBe(5);
+});
+
 test("what the node waits for is learned, and forgotten when it is ready", () => {
   const facts: NodeFacts = { runtimePid: null };
   expect(learn(facts, '{"event":"upstream.waiting","message":"No engine answers."}')).toBe(true);
