@@ -15,7 +15,6 @@ import type { RequestFeature } from "../request-features.ts";
 import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import type { RenderedChat } from "../tool-formats/chat-format.ts";
-import { grammarOptionsOf } from "./llama/answer-grammar.ts";
 import { Chats } from "./llama/chats.ts";
 import { mergeChoices } from "./llama/choices.ts";
 import { anyDevice } from "./llama/config.ts";
@@ -416,7 +415,7 @@ class LlamaRuntime implements Runtime {
       promptLogprobs: logprobs?.prompt ? { top } : undefined,
       prefixSalt: deterministic || prefixCache?.disabled ? undefined : (prefixCache?.salt ?? ""),
       deterministic,
-      grammar: grammarOptionsOf(request, this.#chats.thought(chat)),
+      grammar: this.#chats.grammar(chat, request),
       guessTokensMax: this.#options.guessTokensMax ?? 0,
     };
   }

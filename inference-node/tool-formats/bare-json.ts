@@ -28,6 +28,7 @@ export const generic: ToolFormat = {
 
 function bareSyntax(key: string): ToolFormat["syntax"] {
   return {
+    trigger: undefined,
     begin: "",
     between: "\n",
     end: "",

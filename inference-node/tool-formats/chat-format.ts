@@ -2,19 +2,33 @@
 import { type Thinking, Thinking_Effort, Thinking_Mode } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { type ChatPrompt, type Tool, ToolChoice_Mode } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { ChatTemplate, type ChatTemplateSource, plainCalls, type RenderedPrompt } from "../chat-template.ts";
+import type { AnswerGrammar, Thought } from "./answer-grammar.ts";
 import { generic, llama3 } from "./bare-json.ts";
 import { renderBound, type ToolBinding } from "./binding.ts";
+import { type AnswerChoice, answerGrammar } from "./call-grammar.ts";
 import { deepseekV3, deepseekV31 } from "./deepseek.ts";
 import type { ToolFormat } from "./format.ts";
 import { harmony } from "./harmony.ts";
 import { hermes } from "./hermes.ts";
 import { mistralArray, mistralNamed } from "./mistral.ts";
 import { OutputParser } from "./output-parser.ts";
-import { deepseekDsml, qwenXml } from "./parameter-tags.ts";
+import { deepseekV4, deepseekV32, qwenXml } from "./parameter-tags.ts";
 import { opensReasoning, type ReasoningMarkers, reasoningOf } from "./reasoning.ts";
 import { selfTest } from "./self-test.ts";
+import type { GrammarTool } from "./tool-grammar.ts";
 
-const formats = [harmony, deepseekDsml, deepseekV3, deepseekV31, mistralNamed, mistralArray, qwenXml, hermes, llama3];
+const formats = [
+  harmony,
+  deepseekV32,
+  deepseekV4,
+  deepseekV3,
+  deepseekV31,
+  mistralNamed,
+  mistralArray,
+  qwenXml,
+  hermes,
+  llama3,
+];
 
 /** Calls in one answer, when the request does not say one: a model that repeats itself must end. */
 const parallelCallsMax = 64;
@@ -22,10 +36,9 @@ const parallelCallsMax = 64;
 /** A rendered chat and how its answer is to be read. */
 export interface RenderedChat {
   readonly segments: RenderedPrompt;
-  /** Whether the prompt ends inside a thought. */
-  readonly reasoningOpened: boolean;
   /** The tools that may be called; empty when none may. */
   readonly tools: readonly Tool[];
+  readonly choice: AnswerChoice;
 }
 
 export class ChatFormat {
@@ -50,8 +63,7 @@ export class ChatFormat {
   /** What ends a thought when the engine has to. */
   get closingText(): string {
     const close = this.reasoning?.close ?? "";
-    if (close === "</think>") return "\n</think>\n\n";
-    return this.binding?.format.readsReasoning === true ? `${close}<|channel|>final<|message|>` : close;
+    return close === "</think>" ? `\n${close}` : close;
   }
 
   /** Control tokens whose texts the parser must see for this chat. */
@@ -68,8 +80,24 @@ export class ChatFormat {
     const tools = callableTools(chat);
     const segments = this.#segments({ ...chat, tools: [...tools] }, thinking);
     const closed = this.#withThinkingOff(segments, chat, thinking);
-    const reasoningOpened = this.reasoning !== undefined && opensReasoning(closed.join("").slice(-200), this.reasoning);
-    return { segments: closed, reasoningOpened, tools };
+    const mode = chat.toolChoice?.mode;
+    // OpenAI's clients read one call when they named its tool.
+    const single = chat.parallelToolCalls === false || mode === ToolChoice_Mode.NAMED;
+    const choice = {
+      tools: tools.map((tool) => grammarTool(tool, chat.tools.indexOf(tool))),
+      forced: mode === ToolChoice_Mode.NAMED || mode === ToolChoice_Mode.REQUIRED,
+      callsMax: single ? 1 : parallelCallsMax,
+      thought: this.#thought(closed, chat, thinking),
+    };
+    return { segments: closed, tools, choice };
+  }
+
+  /**
+   * What the answer is held to; undefined when the model is free. `constraint` is the grammar of what it says in words.
+   * Throws INVALID_ARGUMENT, with the path, for a strict tool's schema that no grammar can hold.
+   */
+  grammar({ choice }: RenderedChat, constraint: string | undefined): AnswerGrammar | undefined {
+    return answerGrammar(this.binding?.format, choice, constraint);
   }
 
   /** Whether an answer to this chat has to be parsed at all. */
@@ -78,16 +106,26 @@ export class ChatFormat {
   }
 
   /** A parser for one answer. */
-  parser(chat: RenderedChat, parallel: boolean, random?: (length: number) => string): OutputParser {
+  parser(chat: RenderedChat, random?: (length: number) => string): OutputParser {
     return new OutputParser({
       format: this.#readsTools(chat) ? this.binding?.format : undefined,
       reasoning: this.reasoning,
-      reasoningOpened: chat.reasoningOpened,
+      reasoningOpened: chat.choice.thought?.begun === true,
       controls: this.visibleTokens(chat),
       tools: new Map(chat.tools.map(({ name, parametersJson }) => [name, JSON.parse(parametersJson || "{}")])),
-      callsMax: parallel ? parallelCallsMax : 1,
+      callsMax: chat.choice.callsMax,
       random,
     });
+  }
+
+  #thought(segments: RenderedPrompt, chat: ChatPrompt, thinking: Thinking | undefined): Thought | undefined {
+    if (this.reasoning === undefined) return undefined;
+    const { open, close } = this.reasoning;
+    const end = segments.join("").slice(-200).trimEnd();
+    if (opensReasoning(end, this.reasoning)) return { open: open.trimEnd(), close, begun: true };
+    const without =
+      thinking?.mode === Thinking_Mode.DISABLED || chat.continueFinalMessage || end.endsWith(close.trimEnd());
+    return without ? undefined : { open: open.trimEnd(), close, begun: false };
   }
 
   #readsTools(chat: RenderedChat): boolean {
@@ -151,6 +189,10 @@ export function callableTools({ tools, toolChoice }: ChatPrompt): readonly Tool[
   if (toolChoice?.mode === ToolChoice_Mode.NAMED) return tools.filter(({ name }) => name === toolChoice.name);
   const allowed = toolChoice?.allowedNames ?? [];
   return allowed.length === 0 ? tools : tools.filter(({ name }) => allowed.includes(name));
+}
+
+function grammarTool({ name, parametersJson, strict }: Tool, index: number): GrammarTool {
+  return { name, parametersJson, strict, path: `prompt.chat.tools[${index}].parameters_json` };
 }
 
 /** Chooses the format that the template is written for and that passes the self-test, in the style that it wants. */

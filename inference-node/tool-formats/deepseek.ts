@@ -28,6 +28,7 @@ export const deepseekV3: ToolFormat = {
       `{additional_tool_calls}${calls.end}`,
   ),
   syntax: {
+    trigger: calls.begin,
     begin: calls.begin,
     between: "\n",
     end: calls.end,
@@ -62,6 +63,7 @@ export const deepseekV31: ToolFormat = {
     `${calls.begin}${call.begin}tool_call_name${separator}tool_call_arguments${call.end}{additional_tool_calls}${calls.end}`,
   ),
   syntax: {
+    trigger: calls.begin,
     begin: calls.begin,
     between: "",
     end: calls.end,

@@ -13,12 +13,26 @@ export interface ReadingContext {
 
 /** How the text of one call is put together: the grammar of a forced call follows it. */
 export interface CallSyntax {
+  /** The text with which every answer that calls begins its calls; undefined where calls have no markup. */
+  readonly trigger: string | undefined;
   /** Before the first call, between two, and after the last. */
   readonly begin: string;
   readonly between: string;
   readonly end: string;
+  /** What stands before an answer in words; nothing when left out. */
+  readonly answerLead?: string;
   /** The text around the arguments of a call of `name`. */
   readonly call: (name: string) => { readonly before: string; readonly after: string };
+  /** Arguments written a parameter at a time; undefined where they are one JSON object. */
+  readonly parameters?: ParameterSyntax;
+}
+
+/** How one argument is written in formats that don't write JSON. */
+export interface ParameterSyntax {
+  readonly before: (name: string, isString: boolean) => string;
+  readonly after: string;
+  /** A string's text may not hold this beginning of `after`. */
+  readonly reserved: string;
 }
 
 /** A tool on offer. */
@@ -38,8 +52,8 @@ export interface ToolFormat {
   readonly markers: readonly string[];
   /** Reads text and calls to the end. */
   readonly read: (reader: TextReader, out: Output, context: ReadingContext) => Read<void>;
-  /** How a forced call is written; undefined when the arguments are not JSON there. */
-  readonly syntax: CallSyntax | undefined;
+  /** How a forced call is written. */
+  readonly syntax: CallSyntax;
   /** The format reads the thought too, and every answer, whether tools are on offer or not. */
   readonly readsReasoning?: boolean;
   /** Describes tools as the family's model cards do, for templates that don't. `safe` keeps a text from being control. */

@@ -38,9 +38,11 @@ export const harmony: ToolFormat = {
   readsReasoning: true,
   callsInMessageMax: 1,
   syntax: {
+    trigger: "to=functions.",
     begin: "",
     between: "",
     end: "",
+    answerLead: `${channel}final${message}`,
     call: (name) => ({ before: `${channel}commentary to=functions.${name} ${constrain}json${message}`, after: "" }),
   },
 };

@@ -20,6 +20,7 @@ export const hermes: ToolFormat = {
     });
   },
   syntax: {
+    trigger: open,
     begin: "",
     between: "\n",
     end: "",

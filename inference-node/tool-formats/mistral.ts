@@ -25,6 +25,7 @@ export const mistralArray: ToolFormat = {
   matches: (template) => template.includes(open) && !template.includes(args),
   ...base,
   syntax: {
+    trigger: open,
     begin: `${open}[`,
     between: ", ",
     end: "]",
@@ -38,6 +39,7 @@ export const mistralNamed: ToolFormat = {
   matches: (template) => template.includes(open) && template.includes(args),
   ...base,
   syntax: {
+    trigger: open,
     begin: "",
     between: "",
     end: "",

@@ -35,17 +35,15 @@ const xmlTags: TagDialect = {
   head: (name) => ({ name: name.trim(), isString: undefined }),
 };
 
+/** V3.2 calls the block of calls one way, V4 the other. */
 const dsmlBlocks = ["function_calls", "tool_calls"].map((name) => ({
   open: `<${dsml}${name}>`,
   close: `</${dsml}${name}>`,
 }));
 
-/** DeepSeek V3.2 and V4. */
-export const deepseekDsml: ToolFormat = {
-  name: "deepseek-dsml",
-  matches: (template) => template.includes(dsml),
+const base = {
   markers: [dsml, ...dsmlBlocks.flatMap(({ open, close }) => [open, close])],
-  *read(reader, out, context) {
+  *read(reader: TextReader, out: Output, context: ReadingContext): Read<void> {
     const { controls } = context;
     const openers = dsmlBlocks.map(({ open }) => open);
     yield* readTextAndCalls(reader, out, openers, controls, function* (opener) {
@@ -53,8 +51,38 @@ export const deepseekDsml: ToolFormat = {
       return yield* readBlock(reader, out, dsmlTags, close, context);
     });
   },
-  syntax: undefined,
 };
+
+/** DeepSeek V3.2. */
+export const deepseekV32: ToolFormat = {
+  name: "deepseek-v3.2",
+  matches: (template) => template.includes(dsml) && template.includes("function_calls>"),
+  ...base,
+  syntax: dsmlSyntax("function_calls"),
+};
+
+/** DeepSeek V4. */
+export const deepseekV4: ToolFormat = {
+  name: "deepseek-v4",
+  matches: (template) => template.includes(dsml) && template.includes("tool_calls>"),
+  ...base,
+  syntax: dsmlSyntax("tool_calls"),
+};
+
+function dsmlSyntax(block: string): ToolFormat["syntax"] {
+  return {
+    trigger: `<${dsml}${block}>`,
+    begin: `<${dsml}${block}>\n`,
+    between: "\n",
+    end: `\n</${dsml}${block}>`,
+    call: (name) => ({ before: `${dsmlTags.call.open}${name}">\n`, after: dsmlTags.call.close }),
+    parameters: {
+      before: (name, isString) => `${dsmlTags.parameter.open}${name}" string="${isString}">`,
+      after: `${dsmlTags.parameter.close}\n`,
+      reserved: "</｜",
+    },
+  };
+}
 
 /** Qwen3-Coder, Qwen3.5 and others that took their form over. */
 export const qwenXml: ToolFormat = {
@@ -68,7 +96,21 @@ export const qwenXml: ToolFormat = {
       return yield* readBlock(reader, out, xmlTags, "</tool_call>", context);
     });
   },
-  syntax: undefined,
+  syntax: {
+    trigger: "<tool_call>",
+    begin: "",
+    between: "\n",
+    end: "",
+    call: (name) => ({
+      before: `<tool_call>\n${xmlTags.call.open}${name}>\n`,
+      after: `${xmlTags.call.close}\n</tool_call>`,
+    }),
+    parameters: {
+      before: (name) => `${xmlTags.parameter.open}${name}>\n`,
+      after: `\n${xmlTags.parameter.close}\n`,
+      reserved: "</pa",
+    },
+  },
 };
 
 /** Calls up to the block's end. */

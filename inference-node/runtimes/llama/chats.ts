@@ -4,11 +4,12 @@ import { Capability } from "../../../proto/gen/sluice/inference/v1/model_pb.js";
 import type { Prompt } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import type { ChatTemplateSource } from "../../chat-template.ts";
 import type { Clock } from "../../clock.ts";
+import { compileConstraint } from "../../constraint/compile.ts";
 import type { LogEntry } from "../../log.ts";
 import { Code, NodeError } from "../../node-error.ts";
 import { ChatFormat, type RenderedChat } from "../../tool-formats/chat-format.ts";
-import type { Thought } from "./answer-grammar.ts";
 import { AnswerReader } from "./answer-reader.ts";
+import type { GrammarOptions } from "./protocol.ts";
 
 export interface ChatsOptions {
   readonly log: (entry: LogEntry) => void;
@@ -63,11 +64,14 @@ export class Chats {
     });
   }
 
-  /** How the model marks a thought before its answer; undefined when it has none. */
-  thought(chat: RenderedChat | undefined): Thought | undefined {
-    const markers = this.#format?.reasoning;
-    if (markers === undefined || chat === undefined) return undefined;
-    return { opened: chat.reasoningOpened, open: markers.open.trimEnd(), close: markers.close };
+  /**
+   * What the output is held to: by the constraint, the tool choice, and strict tools; undefined when the model is free. Throws
+   * INVALID_ARGUMENT, with the path, for what can't be held.
+   */
+  grammar(chat: RenderedChat | undefined, { constraint }: GenerateRequest): GrammarOptions | undefined {
+    const gbnf = constraint && compileConstraint(constraint.kind);
+    if (chat !== undefined && this.#format !== undefined) return this.#format.grammar(chat, gbnf);
+    return gbnf === undefined ? undefined : { gbnf };
   }
 
   /** What the child has to do otherwise for an answer that is parsed. */
@@ -81,10 +85,8 @@ export class Chats {
   reader(key: number, chat: RenderedChat | undefined, request: GenerateRequest): AnswerReader | undefined {
     const format = this.#parsing(chat);
     if (format === undefined || chat === undefined) return undefined;
-    const form = request.prompt?.form;
-    const parallel = form?.case !== "chat" || form.value.parallelToolCalls !== false;
     const reader = new AnswerReader({
-      parser: format.parser(chat, parallel),
+      parser: format.parser(chat),
       stopStrings: request.stopping?.stopStrings ?? [],
       budgetTokens: request.thinking?.budgetTokens ?? 0,
       now: () => this.#options.clock.monotonic(),
