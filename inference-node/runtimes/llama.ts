@@ -12,7 +12,7 @@ import type { Clock } from "../clock.ts";
 import type { LogEntry } from "../log.ts";
 import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
-import type { PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest } from "../runtime.ts";
+import type { EngineFigures, PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest, StepFacts } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
 import type { RenderedChat } from "../tool-formats/chat-format.ts";
 import { Chats } from "./llama/chats.ts";
