@@ -7,6 +7,7 @@ const INT64_BOUND = 2 ** 63;
 const STOP_MAX = 16;
 const TOOLS_MAX = 128;
 const LOGIT_BIAS_MAX = 1024;
+const CHOICES_MAX = 1000;
 const NAME_SHAPE = /^[A-Za-z0-9_-]{1,64}$/;
 
 const count = z.int().min(0).max(UINT32_MAX);
@@ -68,7 +69,7 @@ const toolChoice = z.union([
 
 const responseFormat = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text") }),
-  z.object({ type: z.literal("json_object") }),
+  z.object({ type: z.literal("json_object"), schema: jsonSchema.nullish() }),
   z.object({
     type: z.literal("json_schema"),
     json_schema: z.object({
@@ -79,6 +80,16 @@ const responseFormat = z.discriminatedUnion("type", [
     }),
   }),
 ]);
+
+const schemaOrText = z.union([jsonSchema, text.min(1)]);
+const choices = z.array(text.min(1)).min(1).max(CHOICES_MAX);
+const structuredOutputs = z.strictObject({
+  json: schemaOrText.nullish(),
+  regex: text.min(1).nullish(),
+  choice: choices.nullish(),
+  grammar: text.min(1).nullish(),
+  json_object: z.boolean().nullish(),
+});
 
 const stopString = text.min(1);
 
@@ -125,6 +136,13 @@ export const chatRequestSchema = z.object({
   tool_choice: toolChoice.optional(),
   parallel_tool_calls: z.boolean().optional(),
   response_format: responseFormat.optional(),
+  guided_json: schemaOrText.optional(),
+  guided_regex: text.min(1).optional(),
+  guided_choice: choices.optional(),
+  guided_grammar: text.min(1).optional(),
+  structured_outputs: structuredOutputs.optional(),
+  json_schema: jsonSchema.optional(),
+  grammar: text.min(1).optional(),
   thinking: z.object({ type: z.literal(["enabled", "disabled"]), budget_tokens: count.nullish() }).optional(),
   reasoning_effort: z.literal(["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]).optional(),
 });

@@ -1,7 +1,6 @@
 // A chat completion request, read from OpenAI's dialect into the contract.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
-  type ConstraintSchema,
   GenerateRequestSchema,
   Priority,
   type SamplingSchema,
@@ -12,6 +11,7 @@ import {
 } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { ApiError } from "../errors.ts";
 import type { CallContext, DialectCall } from "./dialect.ts";
+import { type ChatConstraint, constraintOf, constraintParamOf } from "./openai-chat-constraint.ts";
 import { messagesOf } from "./openai-chat-messages.ts";
 import { chatParamOf, sortParameters } from "./openai-chat-parameters.ts";
 import { ChatBodyWriter, ChatStreamWriter } from "./openai-chat-response.ts";
@@ -41,7 +41,8 @@ export function readChatCompletion(raw: Record<string, unknown>, context: CallCo
   const { given, unknown } = sortParameters(raw);
   const body = checked(chatRequestSchema, given);
   checkCombinations(body);
-  const request = requestOf(body, context);
+  const constraint = constraintOf(body);
+  const request = requestOf(body, constraint?.constraint, context);
   const names = new Set(Object.keys(given));
   const head = {
     id: `chatcmpl-${context.requestId.replace(/^req_/, "")}`,
@@ -54,7 +55,10 @@ export function readChatCompletion(raw: Record<string, unknown>, context: CallCo
     request,
     stream: body.stream,
     ignored: unknown,
-    paramOf: (path) => chatParamOf(path, names),
+    paramOf: (path) =>
+      constraint !== undefined && path.startsWith("constraint")
+        ? constraintParamOf(path, constraint)
+        : chatParamOf(path, names),
     streamWriter: () => new ChatStreamWriter({ ...head, includeUsage: body.stream_options?.include_usage === true }),
     bodyWriter: () => new ChatBodyWriter(head),
   };
@@ -76,8 +80,7 @@ function checkCombinations(body: ChatBody): void {
   }
 }
 
-function requestOf(body: ChatBody, context: CallContext) {
-  const constraint = constraintOf(body);
+function requestOf(body: ChatBody, constraint: ChatConstraint["constraint"] | undefined, context: CallContext) {
   const thinking = thinkingOf(body);
   const tools = toolsOf(body.tools ?? []);
   const toolChoice = toolChoiceOf(body.tool_choice, tools);
@@ -138,15 +141,6 @@ function stoppingOf(body: ChatBody): MessageInitShape<typeof StoppingSchema> {
     minTokens: body.min_tokens ?? 0,
     ignoreEos: body.ignore_eos ?? false,
   });
-}
-
-function constraintOf(body: ChatBody): MessageInitShape<typeof ConstraintSchema> | undefined {
-  const format = body.response_format;
-  if (format === undefined || format.type === "text") return undefined;
-  if (format.type === "json_object") return { kind: { case: "jsonObject", value: {} } };
-  const { name, schema, strict } = format.json_schema;
-  const schemaJson = JSON.stringify(schema ?? {});
-  return { kind: { case: "jsonSchema", value: { name, schemaJson, strict: strict ?? false } } };
 }
 
 function thinkingOf(body: ChatBody): MessageInitShape<typeof ThinkingSchema> | undefined {

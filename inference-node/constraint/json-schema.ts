@@ -43,6 +43,8 @@ class SchemaCompiler implements SchemaContext {
   /** Rules that are being made, with the depth that they were begun at. */
   readonly #open = new Map<string, number>();
   #depth = 0;
+  /** Parts within parts, which need not be values within values. */
+  #nesting = 0;
 
   constructor(builder: GrammarBuilder, document: SchemaDocument, path: string) {
     this.builder = builder;
@@ -69,12 +71,15 @@ class SchemaCompiler implements SchemaContext {
 
   #make(key: string, parts: readonly Part[]): string | undefined {
     const [first] = parts as readonly [Part, ...Part[]];
-    if (this.#depth >= depthMax) throw refused(first.path, `is nested deeper than ${depthMax} levels.`);
+    if (this.#depth >= depthMax || this.#nesting >= 2 * depthMax)
+      throw refused(first.path, `is nested deeper than ${depthMax} levels.`);
     this.work.spend(100);
     const name = this.builder.reserve(nameOf(first));
     this.#rules.set(key, name);
     this.#open.set(key, this.#depth);
+    this.#nesting += 1;
     const bodies = this.#bodies(parts);
+    this.#nesting -= 1;
     this.#open.delete(key);
     // A rule that others already refer to must not stay empty; one without an end is found and refused.
     this.builder.define(name, bodies.length === 0 ? `[\\x01] ${name}` : bodies.join(" | "));

@@ -12,6 +12,7 @@ import {
 } from "./schema-part.ts";
 
 const alternativesMax = 256;
+const combinedDepthMax = 64;
 
 /** Parts that hold together, none of which refers or combines any more. */
 export type Alternative = readonly Part[];
@@ -60,6 +61,7 @@ export class SchemaDocument {
     if (typeof part === "boolean") return part ? [[]] : [];
     this.#check(part);
     if (open.has(part.schema)) throw refused(part.path, "refers to itself with nothing in between.");
+    if (open.size >= combinedDepthMax) throw refused(part.path, `combines more than ${combinedDepthMax} levels deep.`);
     const inside = new Set([...open, part.schema]);
     let found: Alternative[] = [[part]];
     if (part.schema.$ref !== undefined) {
