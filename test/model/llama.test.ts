@@ -31,7 +31,7 @@ describe("sampling", () => {
   it("gives the same text for the same seed when alone, another for another, another each time without", async () => {
     const sample = async (seed?: bigint) => {
       const sampling = { temperature: 1, ...(seed === undefined ? {} : { seed }) };
-      return (await generate(runtime, story, 16, { sampling })).text;
+      return (await generate(runtime, story, 16, { sampling, deterministic: true })).text;
     };
     const [first, again, other] = [await sample(11n), await sample(11n), await sample(12n)];
     expect(again).toBe(first);
@@ -46,9 +46,10 @@ describe("sampling", () => {
   });
 
   it("top_k 1, a tiny top_p and a high min_p each leave only the likeliest token", async () => {
-    const greedy = (await generate(runtime, story, 12, { sampling: { temperature: 0 } })).text;
+    const greedy = (await generate(runtime, story, 12, { sampling: { temperature: 0 }, deterministic: true })).text;
     for (const narrow of [{ topK: 1 }, { topP: 1e-6 }, { minP: 1 }]) {
-      const { text } = await generate(runtime, story, 12, { sampling: { temperature: 2, ...narrow } });
+      const sampling = { temperature: 2, ...narrow };
+      const { text } = await generate(runtime, story, 12, { sampling, deterministic: true });
       expect(text).toBe(greedy);
     }
   });
@@ -111,7 +112,7 @@ describe("log-probabilities", () => {
   afterAll(() => runtime.close());
 
   const scored = async (sampling: object, top: number): Promise<TokenLogprob[]> =>
-    (await generate(runtime, story, 6, { sampling, logprobs: { output: true, top } })).logprobs;
+    (await generate(runtime, story, 6, { sampling, logprobs: { output: true, top }, deterministic: true })).logprobs;
 
   it("are the model's own, whatever temperature and penalties sampled the token", async () => {
     const hot = await scored({ temperature: 2, seed: 5n, topK: 3, frequencyPenalty: 1 }, 20);
@@ -130,6 +131,27 @@ describe("log-probabilities", () => {
       expect(values.reduce((sum, value) => sum + Math.exp(value), 0)).toBeLessThanOrEqual(1.0001);
     }
   });
+
+  it("are how often the model draws each token", async () => {
+    const ask = userPrompt("Name a colour in one word.");
+    const { logprobs } = await generate(runtime, ask, 1, { logprobs: { output: true, top: 5 }, deterministic: true });
+    const draws = 400;
+    const counts = new Map<number, number>();
+    for (let seed = 0; seed < draws; seed++) {
+      const drawn = await generate(runtime, ask, 1, {
+        sampling: { temperature: 1, seed: BigInt(seed) },
+        logprobs: { output: true },
+      });
+      const id = drawn.logprobs[0]?.tokenId ?? -1;
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    for (const { tokenId, logprob } of logprobs[0]?.top ?? []) {
+      const expected = draws * Math.exp(logprob);
+      const deviation = Math.sqrt(expected * (1 - Math.exp(logprob)));
+      // Five standard deviations, and what rounding in other batches may shift.
+      expect(Math.abs((counts.get(tokenId) ?? 0) - expected)).toBeLessThan(5 * deviation + 0.05 * draws);
+    }
+  }, 120_000);
 
   it("exist for tokens far outside the top", async () => {
     const rare = await generate(runtime, story, 30, {
