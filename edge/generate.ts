@@ -151,7 +151,7 @@ function isTraceparent(text: string | undefined): boolean {
 }
 
 /** The node blames fields of the contract; the client knows them by other names. */
-function inClientsWords(error: ApiError, paramOf: GenerationOptions["paramOf"]): ApiError {
+export function inClientsWords(error: ApiError, paramOf: GenerationOptions["paramOf"]): ApiError {
   const { code, detail, retryAfterMs, cause } = error;
   const path = error.param;
   if (path === undefined) return error;

@@ -1,7 +1,8 @@
 // The edge's way to the inference nodes: typed calls out, ApiErrors back.
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethod, type MessageShape } from "@bufbuild/protobuf";
 import { type Any, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
 import { ErrorInfoSchema, RetryInfoSchema } from "../proto/gen/google/rpc/error_details_pb.js";
+import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type { GenerateEvent, GenerateRequest } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import { ListModelsRequestSchema, type ListModelsResponse } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import { InferenceService } from "../proto/gen/sluice/inference/v1/service_pb.js";
@@ -29,6 +30,8 @@ export interface NodeCallOptions {
 export interface NodePool {
   /** Generates. Events that arrived together come together. An abort of the signal frees the node's slot. */
   generate(request: GenerateRequest, options: NodeCallOptions): AsyncGenerator<GenerateEvent[], void, undefined>;
+  /** Makes embeddings. Gives up after the timeout by itself. */
+  embed(request: EmbedRequest, options: NodeCallOptions): Promise<EmbedResponse>;
   /** The models and the state that each is in. Gives up after the timeout by itself. */
   listModels(options: NodeCallOptions): Promise<ListModelsResponse>;
 }
@@ -56,6 +59,28 @@ export function createNodePool(config: NodePoolConfig): NodePool {
     signal: options.signal,
     messageBytesMax: MESSAGE_BYTES_MAX,
   });
+  const unary = async <I extends DescMessage, O extends DescMessage>(
+    method: DescMethod & { input: I; output: O },
+    request: MessageShape<I>,
+    options: NodeCallOptions,
+  ): Promise<MessageShape<O>> => {
+    const abort = new AbortController();
+    const expire = (): void => abort.abort(new ApiError("deadline_exceeded", undefined, { detail: "edge: deadline" }));
+    const cancelTimer = config.clock.after(options.timeoutMs, expire);
+    const signal = AbortSignal.any([options.signal, abort.signal]);
+    try {
+      const call = callOf({ ...options, signal });
+      let answer: MessageShape<O> | undefined;
+      // Read to the end: the status comes last, and the connection is then free for another call.
+      for await (const [response] of callGrpcWeb(method, request, call)) answer ??= response;
+      if (answer !== undefined) return answer;
+      throw new GrpcError(INTERNAL, "The node sent no answer.");
+    } catch (error) {
+      throw apiErrorOf(error);
+    } finally {
+      cancelTimer();
+    }
+  };
   return {
     async *generate(request, options) {
       try {
@@ -64,27 +89,8 @@ export function createNodePool(config: NodePoolConfig): NodePool {
         throw apiErrorOf(error);
       }
     },
-    async listModels(options) {
-      const abort = new AbortController();
-      const expire = (): void =>
-        abort.abort(new ApiError("deadline_exceeded", undefined, { detail: "edge: deadline" }));
-      const cancelTimer = config.clock.after(options.timeoutMs, expire);
-      const signal = AbortSignal.any([options.signal, abort.signal]);
-      try {
-        const request = create(ListModelsRequestSchema);
-        const call = callOf({ ...options, signal });
-        let answer: ListModelsResponse | undefined;
-        // Read to the end: the status comes last, and the connection is then free for another call.
-        for await (const [response] of callGrpcWeb(InferenceService.method.listModels, request, call))
-          answer ??= response;
-        if (answer !== undefined) return answer;
-        throw new GrpcError(INTERNAL, "The node sent no answer.");
-      } catch (error) {
-        throw apiErrorOf(error);
-      } finally {
-        cancelTimer();
-      }
-    },
+    embed: (request, options) => unary(InferenceService.method.embed, request, options),
+    listModels: (options) => unary(InferenceService.method.listModels, create(ListModelsRequestSchema), options),
   };
 }
 
@@ -110,8 +116,9 @@ function publicMessageOf(code: ErrorCode, message: string, metadata: Record<stri
   const { context_length: context, prompt_tokens: prompt, max_tokens: output, counted } = metadata;
   if (code === "context_length_exceeded" && context !== undefined && prompt !== undefined) {
     const room = output === undefined || output === "0" ? "" : `, and up to ${output} more were asked for`;
+    const subject = metadata.param?.startsWith("inputs") ? "The input has" : "The messages have";
     const least = counted === "at_least" ? "at least " : "";
-    return `The model's context holds ${context} tokens. The messages have ${least}${prompt} tokens${room}.`;
+    return `The model's context holds ${context} tokens. ${subject} ${least}${prompt} tokens${room}.`;
   }
   return message === "" ? undefined : message;
 }

@@ -71,9 +71,10 @@ async function fold(generation: Generation, writer: BodyWriter, onPrefilled: () 
   return { body: writer.body() };
 }
 
-function respondLate(
-  generation: Generation,
-  writer: BodyWriter,
+/** Sends the head now, a space a second until the work is done, and then its body, or that of its failure. */
+export function respondLate(
+  generation: Pick<Generation, "cancel">,
+  writer: Pick<BodyWriter, "failure">,
   folded: Promise<{ body: string }>,
   options: UnaryOptions,
 ): Response {
@@ -105,7 +106,7 @@ function respondLate(
 async function finish(
   sink: WritableStreamDefaultWriter<Uint8Array>,
   folded: Promise<{ body: string }>,
-  writer: BodyWriter,
+  writer: Pick<BodyWriter, "failure">,
   end: (error: ApiError | undefined) => void,
 ): Promise<void> {
   let text: string;

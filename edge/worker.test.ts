@@ -16,7 +16,7 @@ describe("every response", () => {
     ["GET", "/healthz", 200],
     ["GET", "/nowhere", 404],
     ["GET", "/v1/nowhere/%zz", 404],
-    ["POST", "/v1/embeddings", 404],
+    ["POST", "/v1/audio/speech", 404],
     ["GET", "/v1/chat/completions", 405],
     ["DELETE", "/v1/models", 405],
     ["PUT", "/admin/v1/keys", 405],

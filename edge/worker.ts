@@ -13,6 +13,7 @@ import { ApiError } from "./errors.ts";
 import { requestId } from "./request-id.ts";
 import { createKey, listKeys, revokeKey } from "./routes/admin-keys.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { embeddings } from "./routes/embeddings.ts";
 import { healthz, readyz } from "./routes/health.ts";
 import { home } from "./routes/home.ts";
 import { listModels, retrieveModel } from "./routes/models.ts";
@@ -36,6 +37,7 @@ const ROUTES: readonly Route[] = [
     guard: requireApiKey,
     methods: { POST: chatCompletions },
   },
+  { paths: ["/v1/embeddings", "/embeddings"], guard: requireApiKey, methods: { POST: embeddings } },
   { paths: ["/v1/models", "/models"], guard: requireApiKey, methods: { GET: listModels } },
   { paths: ["/v1/models/:id{.+}", "/models/:id{.+}"], guard: requireApiKey, methods: { GET: retrieveModel } },
   { paths: ["/admin/v1/keys"], guard: requireAdminKey, methods: { GET: listKeys, POST: createKey } },

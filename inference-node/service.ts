@@ -51,6 +51,9 @@ export interface ServiceOptions extends GenerateDeps {
 /** Most ids of one JournalRequest, as the contract has it. */
 const journalIdsMax = 1_000;
 
+/** Callers take messages of up to 16 MiB; some of it is not numbers. */
+const answerBytesMax = 15 * 1024 * 1024;
+
 /** What a call works with. */
 interface Work {
   /** As it is now, and ready. */
@@ -157,6 +160,9 @@ export class Service {
     if (request.dimensions > model.embeddingDimensions) {
       invalid("dimensions", `must be at most ${model.embeddingDimensions}.`);
     }
+    const inputsMax = Math.floor(answerBytesMax / (4 * (request.dimensions || model.embeddingDimensions)));
+    if (request.inputs.length > inputsMax)
+      invalid("inputs", `must be at most ${inputsMax} for vectors of this length.`);
     const permit = place.admit({ tokens: estimatedTokens(request), signal, deadlineAt });
     try {
       await permit.granted;

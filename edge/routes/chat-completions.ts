@@ -5,14 +5,10 @@ import { readJsonObject } from "../body.ts";
 import type { EdgeContext } from "../context.ts";
 import { ApiError } from "../errors.ts";
 import { Generation } from "../generate.ts";
+import { setIgnored } from "../ignored.ts";
 import { respondStream } from "../sse.ts";
 import { respondUnary } from "../unary.ts";
-import type { DialectCall } from "../wire/dialect.ts";
 import { readChatCompletion } from "../wire/openai-chat.ts";
-
-/** A header is bounded: longer lists and longer names are cut. */
-const IGNORED_NAMES_MAX = 32;
-const IGNORED_NAME_CHARACTERS_MAX = 64;
 
 export async function chatCompletions(c: EdgeContext): Promise<Response> {
   const { clock, nodes, requestTimeoutMs } = c.var.services();
@@ -23,7 +19,7 @@ export async function chatCompletions(c: EdgeContext): Promise<Response> {
   const call = readChatCompletion(raw, { requestId, now: clock.now(), projectId, tenant: tenantOf(principal) });
   access.facts.model = call.request.model;
   access.facts.stream = call.stream;
-  setIgnored(c, call);
+  setIgnored(c, call.ignored);
   const clientSignal = c.req.raw.signal;
   const generation = await Generation.start(call.request, {
     nodes,
@@ -38,13 +34,4 @@ export async function chatCompletions(c: EdgeContext): Promise<Response> {
   return call.stream
     ? respondStream(generation, call.streamWriter(), options)
     : respondUnary(generation, call.bodyWriter(), options);
-}
-
-function setIgnored(c: EdgeContext, call: DialectCall): void {
-  if (call.ignored.length === 0) return;
-  // Names come from the client: what no header may hold is encoded.
-  const names = call.ignored
-    .slice(0, IGNORED_NAMES_MAX)
-    .map((name) => encodeURIComponent(name.slice(0, IGNORED_NAME_CHARACTERS_MAX).toWellFormed()));
-  c.header("x-sluice-ignored", names.join(", "));
 }

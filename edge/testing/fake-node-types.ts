@@ -1,5 +1,6 @@
 // What the stand-in node can be told and asked.
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { EmbedRequest, EmbedResponseSchema } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
 import type { GenerateEventSchema, GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import type { ModelSchema } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 
@@ -23,5 +24,8 @@ export interface FakeNode {
   /** Served by ListModels, or what it throws. */
   models: MessageInitShape<typeof ModelSchema>[] | Error;
   generate: FakeGenerate;
+  /** What was asked for vectors of, in order. */
+  embedRequests: EmbedRequest[];
+  embed: (request: EmbedRequest, signal: AbortSignal) => Promise<MessageInitShape<typeof EmbedResponseSchema>>;
   fetch: typeof fetch;
 }

@@ -43,10 +43,20 @@ export function createFakeNode(): FakeNode {
     async *generate() {
       yield* [admitted, prefilled, said("Hello", 1), said(" world", 2), finished()];
     },
+    embedRequests: [],
+    embed: async ({ inputs }) => ({
+      embeddings: inputs.map((_, index) => ({ values: [0.6, -0.8, index] })),
+      promptTokens: 3 * inputs.length,
+    }),
     fetch: (input, init) => handle(new Request(input as RequestInfo, init)),
   };
   const router = createConnectRouter({ grpc: false, connect: false }).service(InferenceService, {
     generate: (request: GenerateRequest, context: HandlerContext) => serve(node, request, context),
+    embed(request, context) {
+      node.embedRequests.push(request);
+      node.headers.push(context.requestHeader);
+      return node.embed(request, context.signal);
+    },
     listModels(_request, context) {
       node.headers.push(context.requestHeader);
       if (node.models instanceof Error) throw node.models;
