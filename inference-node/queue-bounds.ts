@@ -40,11 +40,6 @@ export class QueueBounds {
     this.#options = options;
   }
 
-  /** Places taken, by requests that wait and by those that are about to. */
-  get places(): number {
-    return this.#all.places;
-  }
-
   /** Tokens of the requests that wait. */
   get tokens(): number {
     return this.#all.tokens;

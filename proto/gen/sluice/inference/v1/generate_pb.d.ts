@@ -105,7 +105,8 @@ export declare type GenerateRequest = Message<"sluice.inference.v1.GenerateReque
   priority: Priority;
 
   /**
-   * Who pays: fair share between tenants is by this name. Empty is a tenant of its own.
+   * Whose share it is: slots go in turn to the tenant that was served the fewest tokens. Sluice's edge names the API key
+   * within its project (`prj_default/key_…`). Empty is a tenant of its own.
    *
    * @generated from field: string tenant = 13;
    */
@@ -534,7 +535,7 @@ export declare const LogprobsOptionsSchema: GenMessage<LogprobsOptions>;
  */
 export declare type PrefixCache = Message<"sluice.inference.v1.PrefixCache"> & {
   /**
-   * Only requests with the same salt share prefixes; the edge sends the tenant's.
+   * Only requests with the same salt share prefixes; the edge sends the project's.
    *
    * @generated from field: string salt = 1;
    */
@@ -1079,7 +1080,7 @@ export enum Priority {
   INTERACTIVE = 1,
 
   /**
-   * Yields to interactive work.
+   * Yields to interactive work: starts only when none waits, and holds a part of the slots at most.
    *
    * @generated from enum value: PRIORITY_BATCH = 2;
    */
