@@ -23,6 +23,8 @@ export interface StackOptions {
   stateDir?: string;
   /** More options of `npm start`. */
   args?: string[];
+  /** Keeps a Ctrl-C that is meant for this program from it. */
+  ownGroup?: boolean;
 }
 
 /** Process ids; null for what does not run at the moment. */
@@ -100,10 +102,11 @@ export interface Launched {
 }
 
 /** Starts `npm start`'s program with these arguments and collects what it prints, without waiting for anything. */
-export function launch(args: string[], env: Record<string, string> = {}): Launched {
+export function launch(args: string[], env: Record<string, string> = {}, ownGroup = false): Launched {
   const child = spawn(process.execPath, [...nodeFlags(), join(root, "cli", "start", "main.ts"), ...args], {
     cwd: root,
     env: cleanEnvironment(env),
+    detached: ownGroup,
     // The channel ends with this process: a test run that is killed leaves no stack behind.
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
@@ -176,7 +179,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const nodeLog = (): string => readText(join(stateDir, "logs", "node.log"));
   const edgeLog = (): string => readText(join(stateDir, "logs", "edge.log"));
   const logs = (): string => `${nodeLog()}\n${edgeLog()}`;
-  const start = launch(flags, options.env);
+  const start = launch(flags, options.env, options.ownGroup);
   await waitUntilReady(start, logs);
   const dev = readDev(stateDir);
   const nodeEvents = (event?: string): LogEvent[] => parseEvents(nodeLog(), event);
