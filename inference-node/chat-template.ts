@@ -101,6 +101,8 @@ export class ChatTemplate {
     try {
       return this.#template.render(context);
     } catch (thrown) {
+      // Templates for tool use alone go through the list of tools, be it empty.
+      if (context.tools === undefined) return this.#renderTemplate({ ...context, tools: [] });
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
       throw new NodeError(Code.INVALID_ARGUMENT, `The model's chat template refuses these messages: ${reason}`, {
         param: "prompt.chat.messages",

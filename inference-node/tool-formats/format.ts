@@ -98,7 +98,8 @@ export function* readTextAndCalls(
     const again = yield* reader.next(all);
     if (again === undefined || "text" in again) continue;
     reader.advance(again.marker.length);
-    if (!controls.includes(again.marker)) out.text(again.marker);
+    // Of a marker that holds a control token the rest is text.
+    out.text(controls.reduce((text, control) => text.replaceAll(control, ""), again.marker));
   }
 }
 

@@ -26,8 +26,7 @@ export const harmony: ToolFormat = {
       // A message's head; text without one is an answer as it is.
       const first = yield* reader.next(markup);
       if (first === undefined) return;
-      const headed = "marker" in first || /^\s*to=/.test(first.text) || first.text.startsWith("assistant");
-      const header = headed ? yield* readHeader(reader) : "";
+      const header = "marker" in first || (yield* goesOnWithHeader(reader)) ? yield* readHeader(reader) : "";
       if (header === undefined) {
         yield* readText(reader, out, markup);
         return;
@@ -46,6 +45,15 @@ export const harmony: ToolFormat = {
     call: (name) => ({ before: `${channel}commentary to=functions.${name} ${constrain}json${message}`, after: "" }),
   },
 };
+
+/** Whether text goes on with a header that the prompt began. */
+function* goesOnWithHeader(reader: TextReader): Read<boolean> {
+  reader.mark();
+  yield* reader.skipSpace();
+  const goesOn = (yield* reader.skip("to=")) || (yield* reader.skip("assistant"));
+  reader.rewind();
+  return goesOn;
+}
 
 /** A header up to <|message|>; undefined when there is none. */
 function* readHeader(reader: TextReader): Read<string | undefined> {
@@ -77,14 +85,13 @@ function* readHeader(reader: TextReader): Read<string | undefined> {
 function* readBody(reader: TextReader, out: Output, header: string, markup: readonly string[]): Read<void> {
   const tool = /to=(?:functions\.)?([^\s<]+)/.exec(header)?.[1];
   const isAnalysis = /<\|channel\|>\s*analysis/.test(header);
-  const stops = [start, ...ends];
   if (tool !== undefined && out.offers(tool)) {
     yield* readCall(reader, out, tool, markup);
-    yield* skipTo(reader, stops, () => undefined);
+    yield* passBody(reader, markup, () => undefined);
     return;
   }
   if (isAnalysis) out.openReasoning();
-  yield* skipTo(reader, stops, (text) => (isAnalysis ? out.reasoning(text) : out.text(text)));
+  yield* passBody(reader, markup, (text) => (isAnalysis ? out.reasoning(text) : out.text(text)));
   if (isAnalysis) out.closeReasoning();
 }
 
@@ -96,16 +103,18 @@ function* readCall(reader: TextReader, out: Output, tool: string, markup: readon
   out.endCall();
 }
 
-/** Passes text on until a message ends; <|start|> is left for the next header. */
-function* skipTo(reader: TextReader, stops: readonly string[], sink: (text: string) => void): Read<void> {
+/** Passes text on until the message ends, or the next one begins without that. Other markup is nothing. */
+function* passBody(reader: TextReader, markup: readonly string[], sink: (text: string) => void): Read<void> {
   for (;;) {
-    const next = yield* reader.next(stops);
+    const next = yield* reader.next(markup);
     if (next === undefined) return;
-    if ("marker" in next) {
-      if (next.marker !== start) reader.advance(next.marker.length);
-      return;
+    if ("text" in next) {
+      sink(next.text);
+      reader.advance(next.text.length);
+      continue;
     }
-    sink(next.text);
-    reader.advance(next.text.length);
+    if (next.marker === start || next.marker === channel) return;
+    reader.advance(next.marker.length);
+    if (ends.includes(next.marker)) return;
   }
 }

@@ -151,7 +151,7 @@ function* readParameter(
   reader: TextReader,
   out: Output,
   tags: TagDialect,
-  { parameterSchema }: ReadingContext,
+  { parameterSchema, controls }: ReadingContext,
   tool: string,
   count: number,
 ): Read<CallEnd | undefined> {
@@ -167,7 +167,9 @@ function* readParameter(
     head.isString ?? stringness(parameterSchema(tool, head.name)),
     tags.linedValues,
   );
-  const closed = yield* reader.until([tags.parameter.close, tags.call.close], (piece) => value.add(piece));
+  let closed: string | undefined;
+  do closed = yield* reader.until([tags.parameter.close, tags.call.close, ...controls], (piece) => value.add(piece));
+  while (closed !== undefined && controls.includes(closed));
   value.end();
   if (closed === undefined) return "cut";
   return closed === tags.call.close ? "done" : undefined;

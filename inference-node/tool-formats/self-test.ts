@@ -66,7 +66,7 @@ export function selfTest(
  * The text that the template made of the call. Most render it just after the prompt; where the prompt opens a thought,
  * history often has none. A call in the generic form is text like any other, wherever it stands.
  */
-function answerIn(history: string, prompt: string, reasoning: ReasoningMarkers | undefined, isGeneric: boolean) {
+export function answerIn(history: string, prompt: string, reasoning: ReasoningMarkers | undefined, isGeneric: boolean) {
   if (isGeneric) {
     const at = history.indexOf(`{"name": "${tool.name}", "arguments"`);
     return { answer: at < 0 ? "" : history.slice(at), opened: false };

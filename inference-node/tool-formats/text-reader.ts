@@ -40,7 +40,7 @@ export class TextReader {
   }
 
   /**
-   * What comes next, without taking it. No marker may begin with another. Text that may yet become a marker is held
+   * What comes next, without taking it. No marker may begin with another, but it may hold one. Text that may yet become a marker is held
    * back until it is decided.
    */
   *next(markers: readonly string[]): Read<Next> {
@@ -111,8 +111,10 @@ export class TextReader {
       first = index;
       marker = candidate;
     }
-    if (marker !== undefined && first === this.#at) return { marker };
-    if (marker === undefined && !this.#ended) first -= this.#heldBack(markers);
+    // One that may yet begin before it comes first: a control token may be the middle of a longer marker.
+    const undecided = this.#ended ? this.#text.length : this.#text.length - this.#heldBack(markers);
+    if (marker !== undefined && first === this.#at && first < undecided) return { marker };
+    first = Math.min(first, undecided);
     return first > this.#at ? { text: this.#text.slice(this.#at, first) } : undefined;
   }
 
