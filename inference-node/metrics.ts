@@ -11,6 +11,8 @@ interface Family {
 /** A number that only rises. */
 export interface Counter {
   add(amount: number, labels?: Labels): void;
+  /** The series of these labels: cheap to add to, for what happens at each token. */
+  series(labels: Labels): { add(amount: number): void };
 }
 
 /** One series of a histogram: cheap to observe, for what happens at each token. */
@@ -41,21 +43,22 @@ export class MetricRegistry {
   readonly #families: Family[] = [];
 
   counter(name: string, help: string, seeds: Seeds = noSeeds): Counter {
-    const values = new Map<string, number>();
+    const all = new Map<string, CounterSeries>();
+    const series = (labels: Labels): CounterSeries => {
+      const key = renderLabels(labels);
+      const one = all.get(key) ?? new CounterSeries();
+      all.set(key, one);
+      return one;
+    };
     this.#families.push({
       name,
       render: (lines) => {
         header(lines, name, help, "counter");
-        for (const labels of seeds()) seed(values, renderLabels(labels), 0);
-        for (const [labels, value] of values) lines.push(`${name}${labels} ${renderValue(value)}`);
+        for (const labels of seeds()) series(labels);
+        for (const [labels, { value }] of all) lines.push(`${name}${labels} ${renderValue(value)}`);
       },
     });
-    return {
-      add: (amount, labels = {}) => {
-        const key = renderLabels(labels);
-        values.set(key, (values.get(key) ?? 0) + amount);
-      },
-    };
+    return { add: (amount, labels = {}) => series(labels).add(amount), series };
   }
 
   /** A value that is read when somebody looks. */
@@ -106,6 +109,14 @@ export class MetricRegistry {
   }
 }
 
+class CounterSeries {
+  value = 0;
+
+  add(amount: number): void {
+    this.value += amount;
+  }
+}
+
 class Series implements Observer {
   readonly #labels: Labels;
   readonly #bounds: readonly number[];
@@ -137,10 +148,6 @@ class Series implements Observer {
     lines.push(`${name}_sum${renderLabels(labels)} ${renderValue(this.#sum)}`);
     lines.push(`${name}_count${renderLabels(labels)} ${cumulative}`);
   }
-}
-
-function seed(values: Map<string, number>, key: string, value: number): void {
-  if (!values.has(key)) values.set(key, value);
 }
 
 function header(lines: string[], name: string, help: string, type: string): void {

@@ -83,3 +83,15 @@ test("the node's own process is told of: memory, processor time, start, and how 
   expect(p50).toBeLessThanOrEqual(p99 as number);
   expect(p99).toBeLessThanOrEqual((max as number) + 0.001);
 });
+
+test("tokens count as they come, not only when their request has ended", async () => {
+  const counted: Promise<number>[] = [];
+  const count = async (): Promise<number> => sampleOf(await scrape(), "sluice_generation_tokens_total", model);
+  const onEvent = ({ event }: { event: { case?: string | undefined } }): void => {
+    if (event.case === "delta") counted.push(count());
+  };
+  await node.clients.native.generate(scripted({ text: "one two three four", chunks: 4, delay_ms: 50 }), { onEvent });
+  const during = await Promise.all(counted);
+  expect(during[0]).toBeGreaterThan(0);
+  expect(during[0]).toBeLessThan(await count());
+});

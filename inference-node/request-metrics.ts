@@ -24,6 +24,7 @@ export class RequestMetrics {
   readonly #metrics: NodeMetrics;
   readonly #arrivedAt: number;
   #interToken: Observer | undefined;
+  #generated: { add(amount: number): void } | undefined;
   #admitted = false;
   #firstDeltaAt: number | undefined;
   #lastDeltaAt = 0;
@@ -38,12 +39,14 @@ export class RequestMetrics {
     const labels = { model_name: model };
     this.#admitted = true;
     this.#interToken = this.#metrics.interToken.series(labels);
+    this.#generated = this.#metrics.generationTokens.series(labels);
     this.#metrics.admitted.add(1, labels);
   }
 
   /** Counts as they are in vLLM: in tokens, of each prompt that was computed or found. */
   prefilled(model: string, promptTokens: number, cachedTokens: number): void {
     const labels = { model_name: model };
+    this.#metrics.promptTokens.add(promptTokens, labels);
     this.#metrics.prefixQueries.add(promptTokens, labels);
     this.#metrics.prefixHits.add(cachedTokens, labels);
   }
@@ -54,7 +57,7 @@ export class RequestMetrics {
     if (this.#firstDeltaAt === undefined) this.#firstDeltaAt = at;
     else if (count > 0) this.#interToken?.observe((at - this.#lastDeltaAt) / count / 1_000, count);
     this.#lastDeltaAt = at;
-    this.#tokens = Math.max(tokens, this.#tokens);
+    this.#count(tokens);
   }
 
   ended(outcome: RequestOutcome): void {
@@ -72,10 +75,16 @@ export class RequestMetrics {
     }
   }
 
+  #count(tokens: number): void {
+    if (tokens <= this.#tokens) return;
+    this.#generated?.add(tokens - this.#tokens);
+    this.#tokens = tokens;
+  }
+
   #countAdmitted(labels: { model_name: string }, { tokens, timings, queueMs, durationMs }: RequestOutcome): void {
     const metrics = this.#metrics;
-    metrics.promptTokens.add(tokens.promptTokens, labels);
-    metrics.generationTokens.add(tokens.completionTokens, labels);
+    // Tokens without text, such as the one that ends, came with no delta.
+    this.#count(tokens.completionTokens);
     metrics.requestPromptTokens.observe(tokens.promptTokens, labels);
     metrics.requestGenerationTokens.observe(tokens.completionTokens, labels);
     metrics.queueTime.observe(queueMs / 1_000, labels);
