@@ -82,7 +82,7 @@ describe("readiness", () => {
 
   it("lets admitted requests wait for an engine that restarts", async () => {
     const node = await start({ sequences: 1 });
-    const first = node.clients.native.generate(scripted({ prefill_ms: 60_000 }));
+    const first = node.clients.native.generate(scripted({ prefill_ms: 1_500 }));
     await eventually(async () => (await node.metric("sluice_num_requests_running")) === 1);
     const queued = node.clients.native.generate(scripted({ text: "still here" }));
     await eventually(async () => (await node.metric("sluice_num_requests_waiting")) === 1);
