@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DEFAULT_EMBEDDING_MODEL, DEFAULT_MODEL } from "../inference-node/model-source/catalogue.ts";
 import { checks } from "./support/checks.ts";
 import { runCommand } from "./support/command.ts";
 import { ensurePython } from "./support/python.ts";
@@ -87,9 +88,11 @@ function readIfThere(path: string): string | undefined {
 /** Fetches now, where it can be seen, what a test would otherwise wait for; tests say themselves what they miss. */
 async function prepare(parts: readonly Part[], signal: AbortSignal): Promise<void> {
   if (parts.includes("unit") || parts.includes("e2e")) {
-    console.log("Preparing the default model ...");
+    console.log("Preparing the default models ...");
     const program = join(root, "inference-node", "model-source", "main.ts");
-    await runCommand(process.execPath, [...process.execArgv, program, "resolve"], { signal, show: true });
+    for (const model of [DEFAULT_MODEL, DEFAULT_EMBEDDING_MODEL]) {
+      await runCommand(process.execPath, [...process.execArgv, program, "resolve", model], { signal, show: true });
+    }
   }
   if (parts.includes("e2e") && !signal.aborted) {
     console.log("Preparing the Python SDK ...");

@@ -1,5 +1,6 @@
-// The shared runtime contract, asked of the scripted runtime.
+// The shared runtime contracts, asked of the scripted runtime.
 import { systemClock } from "../clock.ts";
+import { embeddingContract } from "./embedding-contract.ts";
 import { runtimeContract } from "./runtime-contract.ts";
 import { createScriptedRuntime } from "./scripted.ts";
 
@@ -12,3 +13,5 @@ runtimeContract("scripted", () => createScriptedRuntime({ clock: systemClock }),
   slowPrefillMessage: JSON.stringify({ text, prefill_ms: 5_000 }),
   abortWithinMs: 50,
 });
+
+embeddingContract("scripted", () => createScriptedRuntime({ clock: systemClock }), { model: "scripted" });

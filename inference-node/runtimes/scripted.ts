@@ -162,13 +162,15 @@ class ScriptedRuntime implements Runtime {
     return tokenIds.map((id) => tokenText(id, "token_ids")).join("");
   }
 
-  async embed(request: EmbedRequest): Promise<EmbedResponse> {
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse> {
+    signal.throwIfAborted();
     this.#requireReady();
     const inputs = request.inputs.map(({ input }) =>
       input.case === "tokens" ? input.value.ids : tokenize(input.value ?? ""),
     );
     const { contextLength } = this.#model;
     for (const [index, ids] of inputs.entries()) {
+      for (const id of ids) tokenText(id, `inputs[${index}]`);
       if (ids.length <= contextLength) continue;
       if (!request.truncate) throw tooLong(index, ids.length, contextLength);
       inputs[index] = ids.slice(0, contextLength);
