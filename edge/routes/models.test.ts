@@ -1,7 +1,7 @@
 // Models and health as the node tells them.
 import { Code } from "@connectrpc/connect";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
+import { Capability, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { createTestEdge, type TestEdge } from "../testing/edge.ts";
 import { typedError } from "../testing/fake-node.ts";
 import { HeldClock, settled } from "../testing/held-clock.ts";
@@ -81,6 +81,13 @@ describe("health", () => {
   test.each([
     ["no model is ready", [{ id: "m", state: ModelState.UNAVAILABLE }]],
     ["there is no model", []],
+    [
+      "only embeddings are made",
+      [
+        { id: "m", state: ModelState.LOADING, capabilities: [Capability.CHAT] },
+        { id: "e", state: ModelState.READY, capabilities: [Capability.EMBEDDINGS] },
+      ],
+    ],
     ["the node does not answer", typedError(Code.Unavailable, "secret")],
   ])("is 503 when %s, while the edge still lives", async (_name, models) => {
     edge.node.models = models;
