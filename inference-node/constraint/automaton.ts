@@ -15,7 +15,7 @@ export interface Automaton {
   readonly states: readonly State[];
 }
 
-const limits = { nfaStates: 40_000, states: 4_000, work: 4_000_000 } as const;
+const limits = { nfaStates: 40_000, states: 4_000, work: 1_500_000 } as const;
 
 /** A budget of steps, shared by everything that one request makes; its end is INVALID_ARGUMENT. */
 export class Work {
@@ -276,7 +276,7 @@ function disjoint(
     group.ranges.push([at, next.at - 1]);
     byTargets.set(key, group);
   }
-  work.spend(borders.length);
+  work.spend(4 * borders.length);
   return [...byTargets.values()].map(({ ranges, targets }) => ({ set: charSet(ranges), targets }));
 }
 

@@ -61,31 +61,43 @@ export function hexEscape(
   return { code: (high - 0xd800) * 0x400 + (low - 0xdc00) + 0x10000, length };
 }
 
-/** The properties that were asked for last; each is some hundred ranges, found by a look at every code point. */
+/** The properties that were asked for last; each is some hundred ranges. */
 const properties = new Map<string, CharSet>();
 const propertiesMax = 32;
+let everyChar: string | undefined;
 
 /** The characters of `\p{name}`; undefined when there is no such property. */
 export function propertyChars(name: string): CharSet | undefined {
   const known = properties.get(name);
   if (known !== undefined) return known;
   if (!/^[A-Za-z0-9_]+(?:=[A-Za-z0-9_]+)?$/.test(name)) return undefined;
-  let test: RegExp;
+  let runs: RegExp;
   try {
-    test = new RegExp(`^\\p{${name}}`, "u");
+    runs = new RegExp(`\\p{${name}}+`, "gu");
   } catch {
     return undefined;
   }
+  everyChar ??= allChars();
   const ranges: CharRange[] = [];
-  for (let code = 1, first = 0; code <= 0x110000; code++) {
-    const matches = code <= 0x10ffff && test.test(String.fromCodePoint(code));
-    if (matches && first === 0) first = code;
-    if (matches || first === 0) continue;
-    ranges.push([first, code - 1]);
-    first = 0;
+  for (const { 0: run } of everyChar.matchAll(runs)) {
+    const last = run.codePointAt(run.length - 1) as number;
+    const end = last >= 0xdc00 && last <= 0xdfff ? (run.codePointAt(run.length - 2) as number) : last;
+    ranges.push([run.codePointAt(0) as number, end]);
   }
-  const set = intersection(charSet(ranges), anyChar);
+  const set = charSet(ranges.flatMap((range) => intersection([range], anyChar)));
   if (properties.size >= propertiesMax) properties.delete(properties.keys().next().value as string);
   properties.set(name, set);
   return set;
+}
+
+/** Every character in turn. */
+function allChars(): string {
+  let text = "";
+  for (const [first, last] of anyChar) {
+    for (let code = first; code <= last; code += 4096) {
+      const length = Math.min(4096, last - code + 1);
+      text += String.fromCodePoint(...Array.from({ length }, (_, i) => code + i));
+    }
+  }
+  return text;
 }
