@@ -1,7 +1,7 @@
 // What a command is, how its arguments are parsed, and how its help reads.
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { CliError, usageError } from "./cli-error.ts";
-import type { CliEnvironment, Connection } from "./config.ts";
+import type { CliEnvironment, Connection, NodeConnection } from "./config.ts";
 import { nearest } from "./nearest.ts";
 import type { Output } from "./output.ts";
 
@@ -22,6 +22,7 @@ export interface CommandContext {
   readonly output: Output;
   readonly env: CliEnvironment;
   readonly connection: Connection;
+  readonly node: NodeConnection;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
   /** Asks a yes-or-no question; undefined where nobody can answer. */

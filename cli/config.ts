@@ -6,6 +6,9 @@ export interface CliEnvironment {
   readonly url: string | undefined;
   readonly adminKey: string | undefined;
   readonly apiKey: string | undefined;
+  /** The gRPC-Web door of an inference node, and what it asks its callers for. */
+  readonly nodeUrl: string | undefined;
+  readonly nodeSecret: string | undefined;
   /** NO_COLOR (no-color.org) is set, or the terminal knows no colours. */
   readonly noColor: boolean;
   /** The environment that children inherit. */
@@ -19,10 +22,22 @@ export interface Connection {
   readonly apiKey: string | undefined;
 }
 
+/** How to reach an inference node; undefined where nobody said. */
+export interface NodeConnection {
+  readonly url: string | undefined;
+  readonly secret: string | undefined;
+}
+
 export interface ConnectionFlags {
   readonly url?: string | undefined;
   readonly "admin-key"?: string | undefined;
   readonly "api-key"?: string | undefined;
+}
+
+/** What is wanted of a dev.json. */
+interface DevFile extends Connection {
+  readonly nodeUrl: string | undefined;
+  readonly nodeSecret: string | undefined;
 }
 
 /** Reads the environment; an empty variable counts as absent. */
@@ -31,6 +46,8 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     url: env.SLUICE_URL || undefined,
     adminKey: env.SLUICE_ADMIN_KEY || undefined,
     apiKey: env.SLUICE_API_KEY || undefined,
+    nodeUrl: env.SLUICE_NODE_URL || undefined,
+    nodeSecret: env.SLUICE_NODE_SECRET || undefined,
     noColor: Boolean(env.NO_COLOR) || env.TERM === "dumb",
     inherited: env,
   };
@@ -56,8 +73,20 @@ export function connect(flags: ConnectionFlags, env: CliEnvironment, starts: rea
   };
 }
 
+/** As `connect`, for the node; the secret of a dev.json goes to that file's own node only. */
+export function connectNode(
+  flags: { readonly node?: string | undefined },
+  env: CliEnvironment,
+  starts: readonly string[],
+): NodeConnection {
+  const url = flags.node ?? env.nodeUrl;
+  const dev = starts.map(findDevFile).find((found) => found !== undefined);
+  if (dev === undefined || (url !== undefined && !sameServer(url, dev.nodeUrl))) return { url, secret: env.nodeSecret };
+  return { url: url ?? dev.nodeUrl, secret: env.nodeSecret ?? dev.nodeSecret };
+}
+
 /** The dev.json of the nearest parent folder that has one which this user, or root, wrote: a stranger's could steal keys. */
-function findDevFile(start: string): Connection | undefined {
+function findDevFile(start: string): DevFile | undefined {
   const { root } = parse(resolve(start));
   for (let dir = resolve(start); ; dir = dirname(dir)) {
     const found = readDevFile(join(dir, ".sluice"));
@@ -65,14 +94,20 @@ function findDevFile(start: string): Connection | undefined {
   }
 }
 
-function readDevFile(dir: string): Connection | undefined {
+function readDevFile(dir: string): DevFile | undefined {
   const path = join(dir, "dev.json");
   try {
     if (![dir, path].every(isOurs)) return undefined;
     const value: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (typeof value !== "object" || value === null) return undefined;
-    const { url, adminKey, apiKey } = value as Record<string, unknown>;
-    return { url: textOf(url), adminKey: textOf(adminKey), apiKey: textOf(apiKey) };
+    const { url, adminKey, apiKey, nodeWeb, nodeSecret } = value as Record<string, unknown>;
+    return {
+      url: textOf(url),
+      adminKey: textOf(adminKey),
+      apiKey: textOf(apiKey),
+      nodeUrl: textOf(nodeWeb),
+      nodeSecret: textOf(nodeSecret),
+    };
   } catch {
     return undefined;
   }

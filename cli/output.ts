@@ -6,6 +6,7 @@ export interface Sink {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface OutputOptions {
@@ -48,6 +49,17 @@ export class Output {
   /** The whole result, for programs. */
   value(value: unknown): void {
     this.#stdout.write(`${JSON.stringify(value, null, this.#stdout.isTTY ? 2 : undefined)}\n`);
+  }
+
+  /** The terminal that shows the result, and its size now; undefined where none does, or a program reads. */
+  get terminal(): { readonly columns: number; readonly rows: number } | undefined {
+    const { isTTY, columns, rows } = this.#stdout;
+    return isTTY && !this.json ? { columns: columns ?? 80, rows: rows ?? 24 } : undefined;
+  }
+
+  /** Text for the terminal as it is, control characters and all. */
+  raw(text: string): void {
+    this.#stdout.write(text);
   }
 
   /** A remark that is no part of the result; none with --json. */

@@ -1,5 +1,6 @@
 // The command line itself: help for everything, version, order of options.
 import { expect, test } from "vitest";
+import { readEnvironment } from "./config.ts";
 import { COMMANDS, run } from "./run.ts";
 import { fakeServer, sluice } from "./testing/fake-world.ts";
 
@@ -67,7 +68,7 @@ test("a fault of our own is not dressed up as the user's", async () => {
   const world = {
     stdout: broken,
     stderr: broken,
-    env: { url: undefined, adminKey: undefined, apiKey: undefined, noColor: true, inherited: {} },
+    env: readEnvironment({ NO_COLOR: "1" }),
     cwd: "/",
     checkout: "/",
     version: "1",

@@ -3,11 +3,12 @@ import { CliError, usageError } from "./cli-error.ts";
 import { COMMON_OPTIONS, type Command, type CommandContext, commandHelp, parseCommand } from "./command.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { modelCommands } from "./commands/models.ts";
-import { type CliEnvironment, connect } from "./config.ts";
+import { topCommand } from "./commands/top.ts";
+import { type CliEnvironment, connect, connectNode } from "./config.ts";
 import { nearest } from "./nearest.ts";
 import { Output, type Sink } from "./output.ts";
 
-export const COMMANDS: readonly Command[] = [...keyCommands, ...modelCommands];
+export const COMMANDS: readonly Command[] = [...keyCommands, ...modelCommands, topCommand];
 
 /** What the world gives to a run; tests give their own. */
 export interface World {
@@ -41,18 +42,22 @@ export async function run(args: readonly string[], world: World): Promise<number
 async function dispatch(given: readonly string[], world: World, output: Output): Promise<void> {
   const args = optionsLast(given);
   const words = args.slice(0, 2).filter((word) => !word.startsWith("-"));
-  const command = COMMANDS.find((candidate) => candidate.words === words.join(" "));
+  const command =
+    COMMANDS.find((candidate) => candidate.words === words.join(" ")) ??
+    COMMANDS.find((candidate) => candidate.words === args[0]);
   if (command === undefined) {
     const text = withoutCommand(args, world.version);
     if (output.json && text === world.version) output.value({ version: text });
     else output.line(text);
     return;
   }
-  const { positionals, flags } = parseCommand(command, args.slice(2));
+  const { positionals, flags } = parseCommand(command, args.slice(command.words.split(" ").length));
   if (flags.help === true) return output.line(commandHelp(command));
-  const connection = connect(flags, world.env, [world.cwd, world.checkout]);
+  const starts = [world.cwd, world.checkout];
+  const connection = connect(flags, world.env, starts);
+  const node = connectNode(flags, world.env, starts);
   const { env, now, confirm, signal } = world;
-  await command.run({ positionals, flags, output, env, connection, now, confirm, signal });
+  await command.run({ positionals, flags, output, env, connection, node, now, confirm, signal });
 }
 
 /** `sluice --json keys list` is `sluice keys list --json`: moves the options before the command behind it. */
@@ -128,6 +133,7 @@ function mainHelp(): string {
     "  sluice start --port 8787",
     "  sluice keys create laptop --expires 30d",
     "  sluice models list",
+    "  sluice top",
   ].join("\n");
 }
 

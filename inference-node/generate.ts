@@ -136,7 +136,6 @@ class Generation {
       reason: this.#reason,
       tokens,
       timings: this.#timings,
-      queueMs: this.#queueMs,
       durationMs,
     });
     log({
@@ -188,6 +187,7 @@ class Generation {
       const queuedAt = clock.monotonic();
       await permit.granted.finally(() => {
         this.#queueMs = clock.monotonic() - queuedAt;
+        this.#metrics.leftQueue(this.#queueMs);
       });
       const running: Permit = permit;
       const onAccepted = (): void => {

@@ -15,7 +15,6 @@ export interface RequestOutcome {
   readonly reason: FinishReason;
   readonly tokens: Pick<Usage, "promptTokens" | "completionTokens">;
   readonly timings: Timings;
-  readonly queueMs: number;
   readonly durationMs: number;
 }
 
@@ -23,6 +22,7 @@ export interface RequestOutcome {
 export class RequestMetrics {
   readonly #metrics: NodeMetrics;
   readonly #arrivedAt: number;
+  #labels = { model_name: "" };
   #interToken: Observer | undefined;
   #generated: { add(amount: number): void } | undefined;
   #admitted = false;
@@ -37,10 +37,16 @@ export class RequestMetrics {
 
   admitted(model: string): void {
     const labels = { model_name: model };
+    this.#labels = labels;
     this.#admitted = true;
     this.#interToken = this.#metrics.interToken.series(labels);
     this.#generated = this.#metrics.generationTokens.series(labels);
     this.#metrics.admitted.add(1, labels);
+  }
+
+  /** It got a slot, or gave up waiting for one, after so long. */
+  leftQueue(queueMs: number): void {
+    this.#metrics.queueTime.observe(queueMs / 1_000, this.#labels);
   }
 
   /** Counts as they are in vLLM: in tokens, of each prompt that was computed or found. */
@@ -54,7 +60,7 @@ export class RequestMetrics {
   /** Text that came when there were so many tokens in all: each of the new ones took its share of the time. */
   delta(tokens: number, at: number): void {
     const count = tokens - this.#tokens;
-    if (this.#firstDeltaAt === undefined) this.#firstDeltaAt = at;
+    if (this.#firstDeltaAt === undefined) this.#first(at);
     else if (count > 0) this.#interToken?.observe((at - this.#lastDeltaAt) / count / 1_000, count);
     this.#lastDeltaAt = at;
     this.#count(tokens);
@@ -75,24 +81,26 @@ export class RequestMetrics {
     }
   }
 
+  #first(at: number): void {
+    this.#firstDeltaAt = at;
+    this.#metrics.timeToFirstToken.observe((at - this.#arrivedAt) / 1_000, this.#labels);
+  }
+
   #count(tokens: number): void {
     if (tokens <= this.#tokens) return;
     this.#generated?.add(tokens - this.#tokens);
     this.#tokens = tokens;
   }
 
-  #countAdmitted(labels: { model_name: string }, { tokens, timings, queueMs, durationMs }: RequestOutcome): void {
+  #countAdmitted(labels: { model_name: string }, { tokens, timings, durationMs }: RequestOutcome): void {
     const metrics = this.#metrics;
     // Tokens without text, such as the one that ends, came with no delta.
     this.#count(tokens.completionTokens);
     metrics.requestPromptTokens.observe(tokens.promptTokens, labels);
     metrics.requestGenerationTokens.observe(tokens.completionTokens, labels);
-    metrics.queueTime.observe(queueMs / 1_000, labels);
     metrics.endToEnd.observe(durationMs / 1_000, labels);
     if (timings?.prefill !== undefined) metrics.prefillTime.observe(seconds(timings.prefill), labels);
     if (timings?.decode !== undefined) metrics.decodeTime.observe(seconds(timings.decode), labels);
-    if (this.#firstDeltaAt === undefined) return;
-    metrics.timeToFirstToken.observe((this.#firstDeltaAt - this.#arrivedAt) / 1_000, labels);
   }
 }
 
