@@ -23,9 +23,8 @@ export function failureStatus(value: unknown): number {
   const code = countField(error, "code") ?? Number(stringField(error, "code"));
   if (code >= 400 && code < 600) return code;
   const words = `${stringField(error, "code") ?? ""} ${stringField(error, "type") ?? ""}`;
-  if (/context|invalid_request|BadRequest|unsupported_parameter|exceed/i.test(words) && !/server_error/.test(words))
-    return 400;
   if (/rate_limit|insufficient_quota/i.test(words)) return 429;
+  if (/context_|invalid_request|BadRequest|unsupported_/i.test(words)) return 400;
   if (/overloaded|unavailable/i.test(words)) return 503;
   if (/timeout/i.test(words)) return 504;
   return 500;

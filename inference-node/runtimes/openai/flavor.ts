@@ -175,7 +175,7 @@ export function flavorOf(name: FlavorName, described?: DescribedApi): Flavor {
   const row = rows[name];
   if (described === undefined) return { name, ...row };
   const told = (own: ReadonlySet<string>, known: ReadonlySet<string>): ReadonlySet<string> =>
-    new Set([...own, ...[...known].filter((one) => derived.has(one))]);
+    new Set(own.size === 0 ? [] : [...own, ...[...known].filter((one) => derived.has(one))]);
   return { name, ...row, chat: told(described.chat, row.chat), completion: told(described.completion, row.completion) };
 }
 

@@ -23,7 +23,7 @@ function sumOf(text: string, name: string): number | undefined {
     const after = text[at + name.length];
     if (!startsLine || (after !== "{" && after !== " ")) continue;
     const end = text.indexOf("\n", at);
-    const value = Number(/^\S*(?:\{.*\})? +(\S+)/.exec(text.slice(at, end === -1 ? undefined : end))?.[1]);
+    const value = Number(/^[^{\s]+(?:\{.*\})? +(\S+)/.exec(text.slice(at, end === -1 ? undefined : end))?.[1]);
     if (Number.isFinite(value)) sum = (sum ?? 0) + value;
   }
   return sum;
