@@ -6,7 +6,14 @@ const options = { port: 0, runtime: "llama", model: undefined, stateDir: "/s", v
 const secrets = { version: 1, nodeSecret: "n".repeat(64), keyPepper: "p".repeat(64), adminKey: "a".repeat(53) };
 
 function spec(facts: NodeFacts, inherited: Record<string, string> = {}, model?: string) {
-  return nodeSpec({ root: "/checkout", options: { ...options, model }, secrets, inherited, facts });
+  return nodeSpec({
+    root: "/checkout",
+    options: { ...options, model },
+    secrets,
+    paths: { logs: "/s/logs" },
+    inherited,
+    facts,
+  });
 }
 
 test("doors, the child's process, models and the last word are learned", () => {
@@ -87,4 +94,9 @@ test("the node listens on loopback with our secret, whatever the environment say
 test("streams get two seconds after Ctrl-C, or what the user says", () => {
   expect(spec({ runtimePid: null }).env.SLUICE_DRAIN_GRACE_MS).toBe("2000");
   expect(spec({ runtimePid: null }, { SLUICE_DRAIN_GRACE_MS: "9" }).env.SLUICE_DRAIN_GRACE_MS).toBe("9");
+});
+
+test("reports on native children that died lie beside the logs, unless the user says where", () => {
+  expect(spec({ runtimePid: null }).env).toMatchObject({ SLUICE_CRASH_DIR: "/s/logs/crashes" });
+  expect(spec({ runtimePid: null }, { SLUICE_CRASH_DIR: "/c" }).env).toMatchObject({ SLUICE_CRASH_DIR: "/c" });
 });

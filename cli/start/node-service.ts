@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { StartOptions } from "./options.ts";
 import { HOST } from "./port.ts";
 import type { ServiceSpec } from "./service.ts";
-import type { Secrets } from "./state.ts";
+import type { Secrets, StatePaths } from "./state.ts";
 
 /** What the node has told of itself so far. */
 export interface NodeFacts {
@@ -75,6 +75,7 @@ export interface NodeSpecInput {
   root: string;
   options: StartOptions;
   secrets: Secrets;
+  paths: Pick<StatePaths, "logs">;
   inherited: Record<string, string | undefined>;
   /** What an earlier run of the node said: it must come back behind the same doors. */
   facts: NodeFacts;
@@ -90,7 +91,7 @@ const DRAIN_GRACE_MS = "2000";
 const HEAP_FLAGS = ["--max-semi-space-size=1", "--initial-old-space-size=8", "--heap-growing-percent=30"];
 
 /** The command line and environment of the node. */
-export function nodeSpec({ root, options, secrets, inherited, facts }: NodeSpecInput): ServiceSpec {
+export function nodeSpec({ root, options, secrets, paths, inherited, facts }: NodeSpecInput): ServiceSpec {
   const grpcPort = facts.grpc?.split(":").at(-1) ?? inherited.SLUICE_NODE_GRPC_PORT ?? "0";
   const webPort = facts.web === undefined ? (inherited.SLUICE_NODE_WEB_PORT ?? "0") : new URL(facts.web).port;
   return {
@@ -100,6 +101,7 @@ export function nodeSpec({ root, options, secrets, inherited, facts }: NodeSpecI
     channel: true,
     env: {
       SLUICE_DRAIN_GRACE_MS: DRAIN_GRACE_MS,
+      SLUICE_CRASH_DIR: join(paths.logs, "crashes"),
       ...inherited,
       SLUICE_RUNTIME: options.runtime,
       ...(options.model === undefined ? {} : { SLUICE_MODEL: options.model }),
