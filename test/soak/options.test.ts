@@ -11,6 +11,7 @@ test("ten minutes, 24 streams, a kill every 45 s and 1,000 documents, with a see
       streams: 24,
       killEveryMs: 45_000,
       hangShare: 0.2,
+      leaveShare: 0.15,
       documents: 1000,
       growthMaxPercent: 5,
       sequences: undefined,
@@ -21,7 +22,7 @@ test("ten minutes, 24 streams, a kill every 45 s and 1,000 documents, with a see
 
 test("every option is taken", () => {
   const args =
-    "--minutes 0.5 --seed 7 --streams 3 --kill-every 1.5 --hang-share 0 --documents 0 --rss-growth-max 8 --json a.json";
+    "--minutes 0.5 --seed 7 --streams 3 --kill-every 1.5 --hang-share 0 --leave-share 0.3 --documents 0 --rss-growth-max 8 --json a.json";
   expect(readOptions(args.split(" "), 0)).toMatchObject({
     json: "a.json",
     soak: {
@@ -30,6 +31,7 @@ test("every option is taken", () => {
       streams: 3,
       killEveryMs: 1_500,
       hangShare: 0,
+      leaveShare: 0.3,
       documents: 0,
       growthMaxPercent: 8,
     },

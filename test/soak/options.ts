@@ -15,6 +15,8 @@ export interface SoakOptions {
   readonly killEveryMs: number;
   /** Of the kills, those that stop the process instead; 0 to 1. */
   readonly hangShare: number;
+  /** Of the requests, those whose client hangs up; 0 to 1. */
+  readonly leaveShare: number;
   /** Documents by schemas that must have come in all. */
   readonly documents: number;
   readonly growthMaxPercent: number;
@@ -31,6 +33,7 @@ export const usage = `npm run soak -- [options]
   --streams 24       clients at a time; now and then as many come at once on top
   --kill-every 45    mean seconds between two kills of the engine; 0 kills nothing
   --hang-share 0.2   of these, how many stop the process instead, so that it hangs
+  --leave-share 0.15 of the requests, how many are left by their client at a random moment
   --documents 1000   documents by JSON Schemas that must be valid, those of the traffic included
   --rss-growth-max 5 per cent that node, workerd or engine may grow
   --json FILE        where everything that was found goes, as JSON
@@ -43,6 +46,7 @@ const flags = {
   streams: { type: "string", default: "24" },
   "kill-every": { type: "string", default: "45" },
   "hang-share": { type: "string", default: "0.2" },
+  "leave-share": { type: "string", default: "0.15" },
   documents: { type: "string", default: "1000" },
   "rss-growth-max": { type: "string", default: "5" },
   json: { type: "string" },
@@ -64,6 +68,7 @@ export function readOptions(
     streams: number("streams", values.streams, 1, 256, true),
     killEveryMs: number("kill-every", values["kill-every"], 0, 86_400) * 1000,
     hangShare: number("hang-share", values["hang-share"], 0, 1),
+    leaveShare: number("leave-share", values["leave-share"], 0, 1),
     documents: number("documents", values.documents, 0, 1_000_000, true),
     growthMaxPercent: number("rss-growth-max", values["rss-growth-max"], 0, 1000),
     sequences: undefined,

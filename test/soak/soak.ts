@@ -42,6 +42,8 @@ export interface SoakResult {
 /** Of the traffic, the last part without kills: the leaks of an engine that was just replaced would not be seen. */
 const quietShare = 0.25;
 const quietMsMax = 150_000;
+/** Places in the queue, of the streams: few enough for a burst to overflow it, which is as large as all streams. */
+const queueShare = 0.7;
 const samplesMax = 2_000;
 const sampleEveryMsMin = 500;
 const killStream = 3_000_000;
@@ -72,8 +74,7 @@ export async function soak(
 
 function environment({ streams, sequences }: SoakOptions, stateDir: string): Record<string, string> {
   return {
-    // Low enough for a burst to overflow it.
-    SLUICE_QUEUE_DEPTH_MAX: String(Math.max(2, Math.floor(streams / 2))),
+    SLUICE_QUEUE_DEPTH_MAX: String(Math.ceil(streams * queueShare)),
     SLUICE_STEP_TIMEOUT_MS: String(stepTimeoutMs),
     // Small, so that it is full soon.
     SLUICE_PREFIX_CACHE_MB: String(prefixCacheMb),
@@ -115,7 +116,7 @@ class Run {
   }
 
   async whole(): Promise<Omit<SoakResult, "logs">> {
-    const { seed, requestTimeoutMs, streams, durationMs } = this.#options;
+    const { seed, requestTimeoutMs, streams, durationMs, leaveShare } = this.#options;
     const model = await readModel(this.#stack);
     const world: World = {
       seed,
@@ -124,6 +125,7 @@ class Run {
       tools: can(model, "TOOLS"),
       logprobs: can(model, "LOGPROBS"),
       sequences: model.sequences,
+      leaveShare,
     };
     const { url, apiKey } = this.#stack;
     const door: Door = { url, apiKey, timeoutMs: requestTimeoutMs, now: () => this.#now() };

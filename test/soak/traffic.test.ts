@@ -5,7 +5,15 @@ import { faultOf } from "./schema-check.ts";
 import { makeSchema } from "./schemas.ts";
 import { planBurst, planNext, planRequest, type RequestPlan, type World } from "./traffic.ts";
 
-const world: World = { seed: 3, model: "m", structured: true, tools: true, logprobs: true, sequences: 16 };
+const world: World = {
+  seed: 3,
+  model: "m",
+  structured: true,
+  tools: true,
+  logprobs: true,
+  sequences: 16,
+  leaveShare: 0.15,
+};
 
 function plans(seed: number, count: number, of: World = world): RequestPlan[] {
   const random = new Random(seed);

@@ -35,6 +35,8 @@ export interface World {
   readonly logprobs: boolean;
   /** Most sequences that one request may take. */
   readonly sequences: number;
+  /** Of the requests that are right, those whose client hangs up; 0 to 1. */
+  readonly leaveShare: number;
 }
 
 interface Kind {
@@ -52,7 +54,7 @@ const systems = [
   `You answer for a shop that sells lamps. ${"Say what there is, what it costs and when it comes. ".repeat(9)}`,
 ];
 
-/** The whole mix. Hang-ups come on top: any of these may be left (see `leaveShare`). */
+/** The whole mix. Hang-ups come on top: any of these may be left (see `World`). */
 const kinds: readonly Kind[] = [
   { name: "short", weight: 20, make: () => ({}) },
   {
@@ -109,8 +111,6 @@ const kinds: readonly Kind[] = [
 ];
 /** Of all requests, those that nobody may answer. */
 const badShare = 0.06;
-/** Of the good ones, those whose client hangs up. */
-const leaveShare = 0.15;
 
 const user = (random: Random, world: World, wordCount: number) => [
   // The ordinal makes it this request's alone: nobody else's is held against it when the engine dies.
@@ -171,7 +171,7 @@ export function planRequest(random: Random, world: World): RequestPlan {
     bad: false,
     readAfterMs: kind.slowReader === true ? random.integer(1_000, 6_000) : 0,
     ...(kind.next !== undefined && { next: kind.next(random) }),
-    ...(random.chance(leaveShare) && { leave: leaving(random, body.stream === true) }),
+    ...(random.chance(world.leaveShare) && { leave: leaving(random, body.stream === true) }),
   };
 }
 
