@@ -19,7 +19,10 @@ export interface Generated {
 export type GenerateRequestInit = Exclude<MessageInitShape<typeof GenerateRequestSchema>, { $typeName: string }>;
 export type PromptInit = MessageInitShape<typeof PromptSchema>;
 type RequestInit = Partial<
-  Pick<GenerateRequestInit, "sampling" | "stopping" | "logprobs" | "prefixCache" | "deterministic">
+  Pick<
+    GenerateRequestInit,
+    "sampling" | "stopping" | "logprobs" | "prefixCache" | "deterministic" | "constraint" | "thinking"
+  >
 >;
 
 /** A chat of one user message. */
