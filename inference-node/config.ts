@@ -6,6 +6,7 @@ import type { LogLevel } from "./log.ts";
 import { DEFAULT_EMBEDDING_MODEL, DEFAULT_MODEL } from "./model-source/catalogue.ts";
 import { type EngineConfig, readEngineConfig } from "./runtimes/llama/config.ts";
 import { type EmbeddingConfig, modelList, readEmbeddingConfig } from "./runtimes/llama/embedding-config.ts";
+import { readTracingConfig, type TracingConfig } from "./tracing-config.ts";
 
 export interface NodeConfig {
   readonly runtime: RuntimeName;
@@ -41,6 +42,8 @@ export interface NodeConfig {
   readonly kvMemoryMb: number | undefined;
   readonly defaultMaxTokens: number | undefined;
   readonly logLevel: LogLevel;
+  /** Where spans go; undefined sends none. */
+  readonly tracing: TracingConfig | undefined;
   /** The native engine's own settings. */
   readonly engine: EngineConfig;
   /** The native child's whole environment; no secret is in it. */
@@ -86,6 +89,7 @@ export function readConfig(env: Environment = process.env): NodeConfig {
     kvMemoryMb: integer(env, "SLUICE_KV_MEMORY_MB", 1, 2 ** 24),
     defaultMaxTokens: integer(env, "SLUICE_DEFAULT_MAX_TOKENS", 1, 2 ** 24),
     logLevel: oneOf(env, "SLUICE_LOG_LEVEL", logLevels, "info"),
+    tracing: readTracingConfig(env),
     engine,
     childEnv: { ...childEnvironment(env), ...engine.deviceEnv },
   };

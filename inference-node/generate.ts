@@ -26,6 +26,7 @@ import type { NodeModels } from "./node-models.ts";
 import { outputLimit, requireGenerates, requireSupported, requireTokenIds } from "./request-checks.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import type { PreparedPrompt, Runtime, RuntimeRequest } from "./runtime.ts";
+import type { Tracer } from "./tracing.ts";
 import { streamIntervalMs, type ValidRequest, validateGenerate } from "./validate.ts";
 
 /** What a generation needs of the node. */
@@ -34,6 +35,8 @@ export interface GenerateDeps {
   models: NodeModels;
   journal: Journal;
   metrics: NodeMetrics;
+  /** Undefined where nobody traces. */
+  tracer?: Tracer | undefined;
   clock: Clock;
   log: Log;
 }
@@ -82,7 +85,7 @@ class Generation {
     this.#call = call;
     this.#write = write;
     this.#arrivedAt = deps.clock.monotonic();
-    this.#metrics = new RequestMetrics(deps.metrics, this.#arrivedAt);
+    this.#metrics = new RequestMetrics(deps.metrics, this.#arrivedAt, deps.tracer?.start(request, call));
     this.#running = {
       requestId: request.requestId,
       tenant: request.tenant,

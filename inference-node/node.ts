@@ -11,6 +11,9 @@ import { createNodeMetrics } from "./node-metrics.ts";
 import { drainingError, NodeModels } from "./node-models.ts";
 import type { Runtime } from "./runtime.ts";
 import { Service } from "./service.ts";
+import { Tracer } from "./tracing.ts";
+import type { TracingConfig } from "./tracing-config.ts";
+import { OtlpExporter } from "./tracing-otlp.ts";
 
 export interface NodeOptions {
   runtime: Runtime;
@@ -29,6 +32,8 @@ export interface NodeOptions {
   queueTokensMax: number;
   /** Part of a model's slots that batch work may hold together, 1 to 100. */
   batchSlotsPercent: number;
+  /** Where spans go; undefined sends none. */
+  tracing?: TracingConfig | undefined;
   /** How long a new request is held while its model restarts, in milliseconds; 0 refuses it at once. */
   restartHoldMs: number;
 }
@@ -82,11 +87,13 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     metrics.iterationTokens.observe(decoding + promptTokens, labels);
     metrics.stepTime.observe(ms / 1_000, labels);
   });
+  const exporter = options.tracing && new OtlpExporter({ ...options.tracing, clock, log, nodeId: options.nodeId });
   const service = new Service({
     runtime,
     models,
     journal,
     metrics,
+    tracer: exporter && new Tracer({ clock, send: (span) => exporter.add(span) }),
     clock,
     log,
     nodeId: options.nodeId,
@@ -123,6 +130,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       await Promise.all([native.close(flushMs), webDoor.close(flushMs)]);
       models.close();
       metrics.close();
+      await exporter?.close(flushMs);
       await runtime.close();
     },
   };

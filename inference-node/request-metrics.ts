@@ -1,8 +1,9 @@
-// What one generation adds to the node's metrics.
+// What one generation adds to the node's metrics, and to its span.
 import { type Finished, FinishReason, type Usage } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import type { Observer } from "./metrics.ts";
 import { Code, codeName, type NodeError } from "./node-error.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
+import type { GenerationSpan } from "./tracing.ts";
 
 type Timings = Finished["timings"];
 
@@ -22,6 +23,9 @@ export interface RequestOutcome {
 export class RequestMetrics {
   readonly #metrics: NodeMetrics;
   readonly #arrivedAt: number;
+  readonly #span: GenerationSpan | undefined;
+  #queueMs = 0;
+  #cachedTokens = 0;
   #labels = { model_name: "" };
   #interToken: Observer | undefined;
   #generated: { add(amount: number): void } | undefined;
@@ -30,9 +34,11 @@ export class RequestMetrics {
   #lastDeltaAt = 0;
   #tokens = 0;
 
-  constructor(metrics: NodeMetrics, arrivedAt: number) {
+  /** `span` is undefined where nobody traces. */
+  constructor(metrics: NodeMetrics, arrivedAt: number, span?: GenerationSpan) {
     this.#metrics = metrics;
     this.#arrivedAt = arrivedAt;
+    this.#span = span;
   }
 
   admitted(model: string): void {
@@ -42,10 +48,12 @@ export class RequestMetrics {
     this.#interToken = this.#metrics.interToken.series(labels);
     this.#generated = this.#metrics.generationTokens.series(labels);
     this.#metrics.admitted.add(1, labels);
+    this.#span?.event("admitted");
   }
 
   /** It got a slot, or gave up waiting for one, after so long. */
   leftQueue(queueMs: number): void {
+    this.#queueMs = queueMs;
     this.#metrics.queueTime.observe(queueMs / 1_000, this.#labels);
   }
 
@@ -55,6 +63,8 @@ export class RequestMetrics {
     this.#metrics.promptTokens.add(promptTokens, labels);
     this.#metrics.prefixQueries.add(promptTokens, labels);
     this.#metrics.prefixHits.add(cachedTokens, labels);
+    this.#cachedTokens = cachedTokens;
+    this.#span?.event("prefilled");
   }
 
   /** Text that came when there were so many tokens in all: each of the new ones took its share of the time. */
@@ -71,6 +81,9 @@ export class RequestMetrics {
     const { succeeded, cancelled, failed, refused } = this.#metrics;
     const labels = { model_name: model };
     if (this.#admitted) this.#countAdmitted(labels, outcome);
+    const { promptTokens: inputTokens, completionTokens: outputTokens } = outcome.tokens;
+    const [queueMs, cachedTokens] = [this.#queueMs, this.#cachedTokens];
+    this.#span?.end({ error, reason: outcome.reason, inputTokens, outputTokens, cachedTokens, queueMs });
     if (error === undefined) {
       succeeded.add(1, { ...labels, finished_reason: FinishReason[outcome.reason].toLowerCase() });
     } else if (error.code === Code.CANCELLED) {
@@ -83,6 +96,7 @@ export class RequestMetrics {
 
   #first(at: number): void {
     this.#firstDeltaAt = at;
+    this.#span?.event("first_token");
     this.#metrics.timeToFirstToken.observe((at - this.#arrivedAt) / 1_000, this.#labels);
   }
 

@@ -11,6 +11,8 @@ import type { CallFailure, StreamOptions, TestClient } from "./test-client.ts";
 export interface NativeClientOptions {
   secret?: string;
   credentials?: ChannelCredentials;
+  /** Sent along with each call. */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 /** A client of the native door at `address`. */
@@ -19,6 +21,7 @@ export function nativeClient(address: string, options: NativeClientOptions = {})
   const metadata = (): Metadata => {
     const sent = new Metadata();
     if (options.secret !== undefined) sent.set("authorization", `Bearer ${options.secret}`);
+    for (const [name, value] of Object.entries(options.metadata ?? {})) sent.set(name, value);
     return sent;
   };
   const unary = <T>(localName: string, request: Record<string, unknown>): Promise<T> => {
