@@ -223,8 +223,6 @@ export async function* bodyOf(
     signal.removeEventListener("abort", onAbort);
   }
   if (failure !== undefined) throw failure;
-  // A connection that was closed before the announced end is no end.
-  if (!response.complete) throw unavailable("The engine's answer broke off.", brokenOff);
 }
 
 /** A whole body as text. Throws INTERNAL for one of more than `bytesMax` bytes. */
