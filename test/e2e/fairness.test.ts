@@ -1,4 +1,5 @@
 // One key's hundred requests, batch work and hang-ups on the real stack: what they cost somebody else.
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { chat, scripted, untilSlots } from "../support/chat.ts";
 import { type Exchange, fetchRaw } from "../support/exchange.ts";
@@ -9,12 +10,12 @@ let stack: Stack;
 let other: { id: string; key: string };
 
 beforeAll(async () => {
-  stack = await startStack({ runtime: "scripted", env: { SLUICE_SEQUENCES: "2", SLUICE_REQUEST_TIMEOUT_MS: "60000" } });
+  stack = await startStack({ runtime: "scripted", env: { SLUICE_SEQUENCES: "2" } });
   const made = await fetchRaw(`${stack.url}/admin/v1/keys`, { key: stack.adminKey, body: { name: "the other" } });
   other = JSON.parse(made.text);
 });
 
-afterEach(() => untilSlots(stack, 0, 0));
+afterEach(() => untilSlots(stack, 0, 0, 15_000));
 
 afterAll(() => stack?.stop());
 
@@ -74,4 +75,21 @@ test("clients that hang up in the queue leave it, and the next in line is served
   hangUp(holders.slice(0, 1));
   expect((await ask({ text: "served" }, {}, other.key).answer).status).toBe(200);
   expect(ended(begun).some(({ tenant }) => String(tenant).endsWith(`/${other.id}`))).toBe(true);
+});
+
+test("what could not be served within ten minutes is refused at once, with a time to come back", async () => {
+  const endless = { text: "x", prefill_ms: 600_000 };
+  const holders = [ask(endless, { stream: true }), ask(endless, { stream: true })];
+  await untilSlots(stack, 2, 0);
+  await sleep(7_000); // The node has seen no slot held for less: two at a time, 171 requests are ten minutes.
+  const many = Array.from({ length: 240 }, () => ask(endless, { stream: true }));
+  const heads = await Promise.all(many.map(({ head }) => head));
+  const refused = heads.filter(({ status }) => status === 503);
+  expect(refused.length).toBeGreaterThan(20);
+  expect(refused.length + heads.filter(({ status }) => status === 200).length).toBe(240);
+  for (const { headers } of refused) {
+    expect(Number(headers["retry-after"])).toBeGreaterThanOrEqual(1);
+    expect(Number(headers["retry-after"])).toBeLessThanOrEqual(60);
+  }
+  hangUp([...holders, ...many]);
 });
