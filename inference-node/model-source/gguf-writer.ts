@@ -1,7 +1,7 @@
 // Writes the head of a GGUF file: metadata and the list of tensors (gguf.md in the ggml repository, version 3).
 
 /** Data begins, and each tensor in it, at a multiple of this. */
-export const GGUF_ALIGNMENT = 32;
+const GGUF_ALIGNMENT = 32;
 
 /** A metadata value with its type, as GGUF tells them apart. */
 export type GgufValue =

@@ -2,7 +2,7 @@
 import type { BertConversion, PackageSource } from "../catalogue.ts";
 import { fakePackage, fakeZip } from "./fake-files.ts";
 
-export const bertNames: BertConversion = {
+const bertNames: BertConversion = {
   kind: "bert",
   name: "tiny-bert",
   organization: "tests",
