@@ -107,7 +107,7 @@ function bytes(value: number | null): string {
 }
 
 /** "850 µs", "22 ms", "1.2 s": two digits that matter. */
-export function formatSeconds(seconds: number | null): string {
+function formatSeconds(seconds: number | null): string {
   if (seconds === null) return "–";
   if (seconds >= 10) return `${Math.round(seconds)} s`;
   if (seconds >= 0.9995) return `${seconds.toFixed(1)} s`;
@@ -117,7 +117,7 @@ export function formatSeconds(seconds: number | null): string {
 }
 
 /** "42 s", "7 min 3 s", "5 h 12 min", "3 d 4 h". */
-export function formatDuration(seconds: number | null): string {
+function formatDuration(seconds: number | null): string {
   if (seconds === null) return "–";
   const whole = Math.floor(seconds);
   const [minutes, hours, days] = [Math.floor(whole / 60), Math.floor(whole / 3_600), Math.floor(whole / 86_400)];

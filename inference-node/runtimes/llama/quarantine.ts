@@ -27,7 +27,7 @@ export function requestKey(request: GenerateOptions): string {
 }
 
 /** A prompt's name while it is not tokenised yet. */
-export function promptKey(prompt: Uint8Array): string {
+function promptKey(prompt: Uint8Array): string {
   return createHash("sha256").update("prompt").update(prompt).digest("base64");
 }
 
