@@ -15,12 +15,17 @@ export interface NamedRuntime extends Runtime {
 export interface NamedRuntimeOptions {
   /** In place of the scripted model's own. */
   readonly capabilities?: readonly Capability[];
+  /** Requests that run at once. */
+  readonly sequences?: number;
+  /** In place of the scripted model's own. */
+  readonly embed?: Runtime["embed"];
   /** Called before each load; a rejection fails it. */
   readonly onStart?: (attempt: number) => Promise<void> | void;
 }
 
-export function namedRuntime(id: string, { capabilities, onStart }: NamedRuntimeOptions = {}): NamedRuntime {
-  const scripted = createScriptedRuntime({ clock: systemClock });
+export function namedRuntime(id: string, options: NamedRuntimeOptions = {}): NamedRuntime {
+  const { capabilities, sequences, embed, onStart } = options;
+  const scripted = createScriptedRuntime({ clock: systemClock, sequences });
   const listeners = new Set<() => void>();
   let starts = 0;
   let failed = false;
@@ -62,7 +67,7 @@ export function namedRuntime(id: string, { capabilities, onStart }: NamedRuntime
     answerNow: (requestId) => scripted.answerNow(requestId),
     tokenize: (_model, text, specialTokens) => scripted.tokenize("scripted", text, specialTokens),
     detokenize: (_model, ids, specialTokens) => scripted.detokenize("scripted", ids, specialTokens),
-    embed: (request, signal) => scripted.embed(request, signal),
+    embed: embed ?? ((request, signal) => scripted.embed(request, signal)),
     die: () => scripted.close(),
     close: () => scripted.close(),
   };
