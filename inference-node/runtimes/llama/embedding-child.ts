@@ -1,34 +1,27 @@
 // The native child process that makes embeddings: loads the model, computes what it is told, and dies alone.
 import { constants, setPriority } from "node:os";
-import { ChildCalls } from "./child-calls.ts";
+import { ChildCalls, failFirstStep, failLoad, nativeLog, serve, tellLoaded } from "./child-host.ts";
 import { type EmbeddingEngine, loadEmbeddingEngine } from "./embedding-engine.ts";
 import type { EmbeddingLoadOptions } from "./embedding-protocol.ts";
-import type { ToChild, ToNode } from "./protocol.ts";
+import type { ToChild } from "./protocol.ts";
 
-/** Between two reports of the resident memory. */
-const memoryIntervalMs = 1_000;
-
+const calls = new ChildCalls();
 let engine: EmbeddingEngine | undefined;
-const calls = new ChildCalls(send);
-
-function send(message: ToNode): void {
-  process.send?.(message);
-}
 
 async function load(options: EmbeddingLoadOptions): Promise<void> {
   try {
-    engine = await loadEmbeddingEngine(options, (level, message) =>
-      process.stderr.write(`llama ${level}: ${message.trim()}\n`),
-    );
-    // The first run of a model is slower; and one that can't run at all must not be ready.
-    await engine.embed(Uint32Array.from(engine.tokenizer.readInput({ content: "warm-up", truncate: true, param: "" })));
+    engine = await loadEmbeddingEngine(options, nativeLog);
   } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    process.send?.({ type: "load_failed", message: reason } satisfies ToNode, () => process.exit(1));
-    return;
+    return failLoad(thrown instanceof Error ? thrown.message : String(thrown));
   }
-  send({ type: "loaded", model: engine.info, residentBytes: process.memoryUsage.rss() });
-  setInterval(() => send({ type: "memory", residentBytes: process.memoryUsage.rss() }), memoryIntervalMs);
+  try {
+    // The first run of a model is slower; and one that can't run at all must not be ready.
+    const tokens = engine.tokenizer.readInput({ content: "warm-up", truncate: true, param: "" });
+    await engine.embed(Uint32Array.from(tokens));
+  } catch (thrown) {
+    return failFirstStep(thrown, "SLUICE_EMBEDDING_GPU");
+  }
+  tellLoaded(engine.info);
 }
 
 function loaded(): EmbeddingEngine {
@@ -61,21 +54,10 @@ function receive(message: ToChild): void {
   }
 }
 
-function fail(thrown: unknown): void {
-  process.stderr.write(`uncaught: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
-  process.exit(1);
-}
-
 // Streams of the models beside it come first where cores are few.
 try {
   setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 } catch {
   // A system that forbids it serves embeddings as fast as the rest.
 }
-// Signals to the whole process group are the node's business: it drains first and ends this process itself.
-process.on("SIGINT", () => {});
-process.on("SIGTERM", () => {});
-// Without the node nobody reads the vectors.
-process.on("disconnect", () => process.exit(0));
-process.on("uncaughtException", fail);
-process.on("message", receive);
+serve(receive);

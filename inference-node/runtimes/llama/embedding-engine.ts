@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { systemClock } from "../../clock.ts";
-import { contextFailure, loadFailure, openEngine } from "./device.ts";
+import { loadFailure, openEngine } from "./device.ts";
 import { type EmbeddingAddonContext, reachEmbeddingContext, reachEmbeddingModel } from "./embedding-addon.ts";
 import type { EmbeddingLoadOptions } from "./embedding-protocol.ts";
 import { EmbeddingTokenizer } from "./embedding-tokenizer.ts";
@@ -56,7 +56,9 @@ export async function loadEmbeddingEngine(options: EmbeddingLoadOptions, log: Na
     const context = await model
       .createEmbeddingContext({ ...size, threads: Math.floor(threads / contexts), ignoreMemorySafetyChecks: true })
       .catch(async (thrown: unknown) => {
-        throw contextFailure(await reasonOf(thrown));
+        throw new Error(
+          `The engine made no context for the model (${await reasonOf(thrown)}): lower SLUICE_EMBEDDING_INPUT_TOKENS_MAX.`,
+        );
       });
     addons.push(reachEmbeddingContext(context));
   }
