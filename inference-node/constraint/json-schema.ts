@@ -23,14 +23,15 @@ export interface SchemaContext {
 
 /**
  * Adds rules for a JSON value that `schema` (parsed JSON) accepts, and gives the name of the one to refer to. `path` is the
- * request's field that the schema stands in, `constraint.json_schema.schema_json` for one.
+ * request's field that the schema stands in, `constraint.json_schema.schema_json` for one. Schemas of one request may share
+ * their `work`.
  *
  * Throws INVALID_ARGUMENT, with the path of the part at fault, for what is no schema, is outside the subset that
  * docs/structured-output.md states, allows no value, or is too large.
  */
-export function schemaRule(builder: GrammarBuilder, schema: unknown, path: string): string {
+export function schemaRule(builder: GrammarBuilder, schema: unknown, path: string, work = new Work(path)): string {
   const document = new SchemaDocument(schema, path);
-  const rule = new SchemaCompiler(builder, document, path).valueRule([document.root]);
+  const rule = new SchemaCompiler(builder, document, work).valueRule([document.root]);
   if (rule === undefined) throw refused(path, "allows no value.");
   return rule;
 }
@@ -46,10 +47,10 @@ class SchemaCompiler implements SchemaContext {
   /** Parts within parts, which need not be values within values. */
   #nesting = 0;
 
-  constructor(builder: GrammarBuilder, document: SchemaDocument, path: string) {
+  constructor(builder: GrammarBuilder, document: SchemaDocument, work: Work) {
     this.builder = builder;
     this.#document = document;
-    this.work = new Work(path);
+    this.work = work;
   }
 
   valueRule(parts: readonly (Part | boolean)[]): string | undefined {

@@ -1,8 +1,9 @@
 // The grammar of tool calls in a model's own form: whatever it generates is a call of a tool on offer, with valid arguments.
+import { Work } from "../constraint/automaton.ts";
 import { checkGbnf } from "../constraint/gbnf-check.ts";
 import { parseGbnf } from "../constraint/gbnf-parser.ts";
 import { GrammarBuilder, literal } from "../constraint/grammar-builder.ts";
-import { objectRule } from "../constraint/json-grammar.ts";
+import { valueRule as anyValueRule, objectRule } from "../constraint/json-grammar.ts";
 import { schemaRule } from "../constraint/json-schema.ts";
 import { NodeError } from "../node-error.ts";
 import type { CallSyntax, ParameterSyntax } from "./format.ts";
@@ -29,10 +30,14 @@ export interface ToolGrammarOptions {
 
 const path = "prompt.chat.tools";
 
+/** Steps that all tools of a request may take together to compile: a few tenths of a second. */
+const workMax = 500_000;
+
 /** The body of a rule that allows one call or more. Throws INVALID_ARGUMENT for a strict schema that no grammar can hold. */
 export function toolCallsBody(builder: GrammarBuilder, options: ToolGrammarOptions): string {
   const { tools, syntax, callsMax, begun } = options;
-  const rules = tools.map((tool) => ({ tool, args: argumentsRule(builder, tool, syntax.parameters) }));
+  const work = new Work(path, { left: workMax });
+  const rules = tools.map((tool) => ({ tool, args: argumentsRule({ builder, tool, work }, syntax.parameters) }));
   const call = (prefix: string, cut: number): string =>
     builder.rule(
       "call",
@@ -69,19 +74,26 @@ function checkedGrammar(builder: GrammarBuilder, root: string): string {
   return grammar;
 }
 
-function argumentsRule(builder: GrammarBuilder, tool: GrammarTool, parameters: ParameterSyntax | undefined): string {
+interface ToolContext {
+  readonly builder: GrammarBuilder;
+  readonly tool: GrammarTool;
+  readonly work: Work;
+}
+
+function argumentsRule(context: ToolContext, parameters: ParameterSyntax | undefined): string {
+  const { builder, tool } = context;
   const schema = tool.parametersJson === "" ? { type: "object", properties: {} } : JSON.parse(tool.parametersJson);
-  if (parameters !== undefined) return parametersRule(builder, tool, asRecord(schema), parameters);
-  return valueRule(builder, objectSchema(schema), tool) ?? objectRule(builder);
+  if (parameters !== undefined) return parametersRule(context, asRecord(schema), parameters);
+  return valueRule(context, objectSchema(schema), tool.path) ?? objectRule(builder);
 }
 
 /** A rule for the schema; undefined when it can't be made and need not be. */
-function valueRule(builder: GrammarBuilder, schema: unknown, { strict, path }: GrammarTool): string | undefined {
-  if (strict) return schemaRule(builder, schema, path);
+function valueRule({ builder, tool, work }: ToolContext, schema: unknown, path: string): string | undefined {
+  if (tool.strict) return schemaRule(builder, schema, path, work.at(path));
   try {
     // What a failed compilation left behind must not be in the grammar.
-    schemaRule(new GrammarBuilder(path), schema, path);
-    return schemaRule(builder, schema, path);
+    schemaRule(new GrammarBuilder(path), schema, path, work.at(path));
+    return schemaRule(builder, schema, path, work.at(path));
   } catch (thrown) {
     if (thrown instanceof NodeError) return undefined;
     throw thrown;
@@ -89,17 +101,13 @@ function valueRule(builder: GrammarBuilder, schema: unknown, { strict, path }: G
 }
 
 /** Each parameter in the schema's order; those that are not required may be left out. */
-function parametersRule(
-  builder: GrammarBuilder,
-  tool: GrammarTool,
-  schema: Record<string, unknown>,
-  syntax: ParameterSyntax,
-): string {
+function parametersRule(context: ToolContext, schema: Record<string, unknown>, syntax: ParameterSyntax): string {
+  const { builder } = context;
   const properties = Object.entries(asRecord(schema.properties));
   const required = Array.isArray(schema.required) ? schema.required : [];
   const bodies = properties.map(([name, property]) => {
     const text = textRule(builder, property, syntax);
-    const value = text ?? propertyRule(builder, tool, schema, name);
+    const value = text ?? propertyRule(context, schema, name);
     const body = `${literal(syntax.before(name, text !== undefined))} ${value} ${literal(syntax.after)}`;
     return required.includes(name) ? body : `(${body})?`;
   });
@@ -107,8 +115,7 @@ function parametersRule(
 }
 
 function propertyRule(
-  builder: GrammarBuilder,
-  tool: GrammarTool,
+  context: ToolContext,
   { $defs, definitions, properties }: Record<string, unknown>,
   name: string,
 ): string {
@@ -119,8 +126,8 @@ function propertyRule(
     ...($defs === undefined ? {} : { $defs }),
     ...(definitions === undefined ? {} : { definitions }),
   };
-  const at = { ...tool, path: `${tool.path}.properties.${name}` };
-  return valueRule(builder, closed(schema), at) ?? objectRule(builder);
+  const at = `${context.tool.path}.properties.${name}`;
+  return valueRule(context, closed(schema), at) ?? anyValueRule(context.builder);
 }
 
 /** Plain text, or one of the texts that are listed; undefined for what is not a string. */

@@ -130,10 +130,12 @@ export class AnswerReader {
 
   #rest(): Delta[] {
     const deltas = this.#written(this.#options.parser.end(), []);
-    if (this.ended || this.#text === undefined) return deltas;
-    const { text, stop } = this.#text.end();
+    if (this.ended) return deltas;
+    const { text, stop } = this.#text?.end() ?? { text: "", stop: undefined };
     if (stop !== undefined) this.#ended = { reason: FinishReason.STOP_SEQUENCE, stop };
-    return text === "" ? deltas : [...deltas, this.#delta({ case: "text", value: text })];
+    // The tokens of markup at the end were generated too.
+    if (text !== "" || this.#logprobs.length > 0) deltas.push(this.#delta({ case: "text", value: text }));
+    return deltas;
   }
 
   /** Pieces as deltas. The log-probabilities go with the first: they belong to the tokens behind all of them. */

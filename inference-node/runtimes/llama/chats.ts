@@ -34,6 +34,7 @@ export class Chats {
   adopt(source: ChatTemplateSource | undefined): void {
     if (source === undefined || source.template === this.#source?.template) return;
     this.#source = source;
+    this.#format = undefined;
     try {
       this.#format = new ChatFormat(source);
       const { binding, reasoning, remark } = this.#format;
