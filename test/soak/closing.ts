@@ -105,8 +105,12 @@ export function prefixFaults(nodePid: number, bytesMax: number): string[] {
 }
 
 /** What is left of a stack that was stopped. */
-export async function leftoversOf(tree: ProcessRow[], nodePid: number): Promise<string[]> {
-  const deadline = performance.now() + goneWithinMs;
+export async function leftoversOf(
+  tree: ProcessRow[],
+  nodePid: number,
+  withinMs: number = goneWithinMs,
+): Promise<string[]> {
+  const deadline = performance.now() + withinMs;
   for (;;) {
     const survivors = survivorsOf(tree).map(
       ({ pid, command }) => `Process ${pid} still runs: ${command.slice(0, 100)}.`,
