@@ -3,11 +3,12 @@ import type { Constraint } from "../../proto/gen/sluice/inference/v1/generate_pb
 import { automatonOf, isEmpty, Work } from "./automaton.ts";
 import { textRule } from "./automaton-grammar.ts";
 import { refused } from "./constraint-error.ts";
+import { requireFewReadings } from "./gbnf-ambiguity.ts";
 import { checkGbnf } from "./gbnf-check.ts";
 import { parseGbnf } from "./gbnf-parser.ts";
 import { gbnfRule } from "./gbnf-writer.ts";
 import { GrammarBuilder } from "./grammar-builder.ts";
-import { objectRule } from "./json-grammar.ts";
+import { gapRule, objectRule, spaceRule } from "./json-grammar.ts";
 import { schemaRule } from "./json-schema.ts";
 import { parseRegex } from "./regex-parser.ts";
 
@@ -49,7 +50,11 @@ function compile(kind: keyof typeof fields, source: string): string {
   const builder = new GrammarBuilder(path);
   const grammar = builder.grammar(rootOf(builder, kind, source, path));
   // What the compilers write is held to the same rules as what a caller does: a schema too may have no finite document.
-  checkGbnf(parseGbnf(grammar, path), path);
+  const written = parseGbnf(grammar, path);
+  checkGbnf(written, path);
+  // What was an automaton leaves one reading open.
+  if (kind === "jsonSchema") requireFewReadings(written, path, [spaceRule(builder), gapRule(builder)]);
+  if (kind === "grammar") requireFewReadings(written, path);
   return grammar;
 }
 

@@ -85,3 +85,24 @@ describe("a grammar that the engine would choke on", () => {
     expect(textGrammar("grammar", ["root ::= r0", ...rules, 'r15000 ::= "y"'].join("\n"))).toContain("root ::= ");
   });
 });
+
+describe("a grammar of which ever more readings stay open", () => {
+  test.each([
+    ['root ::= [ -~] root "b" | [ -~] root "c" | "d"'],
+    ['root ::= "(" root ")" "x" | "(" root ")" "y" | "z"'],
+    ['root ::= (a | b)+ "\\n"\na ::= [a-f] "x"?\nb ::= [a-f] "y"?'],
+    ['root ::= word+ "."\nword ::= [a-z]+ | [a-z] [a-z0-9]*'],
+  ])("is refused, for the engine would not come back: %s", (source) => {
+    const { code, message } = refusalOf(() => textGrammar("grammar", source));
+    expect([code, message]).toEqual([Code.INVALID_ARGUMENT, expect.stringContaining("too ambiguous")]);
+  });
+
+  test.each([
+    ['root ::= (a | b | "x" | [0-9])+ "\\n"\na ::= [a-z]\nb ::= [a-f] | a', ["abx1\n"]],
+    ['root ::= "a"* "a"* "b"', ["aab"]],
+    ['root ::= item ("," item)*\nitem ::= "ab" | "abc" | "abcd"', ["ab,abc,abcd"]],
+  ])("is taken where the readings stay few, and means the same: %s", (source, texts) => {
+    const grammar = textGrammar("grammar", source);
+    for (const text of texts) expect([judge(source, text), judge(grammar, text)]).toEqual([true, true]);
+  });
+});

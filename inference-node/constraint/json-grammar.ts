@@ -9,6 +9,11 @@ export function spaceRule(builder: GrammarBuilder): string {
   return builder.rule("ws", '(" " | "\\n" [ \\t]{0,20})?');
 }
 
+/** Between a colon and its value. */
+export function gapRule(builder: GrammarBuilder): string {
+  return builder.rule("gap", '" "?');
+}
+
 /** One character of a JSON string, as it is or escaped; never half a surrogate pair. */
 function charRule(builder: GrammarBuilder): string {
   const hex = "[0-9a-fA-F]";
@@ -92,8 +97,7 @@ function anyRules(builder: GrammarBuilder): AnyRules {
 
 /** `key` and `value` are bodies. */
 export function memberBody(builder: GrammarBuilder, key: string, value: string): string {
-  const gap = builder.rule("gap", '" "?');
-  return `${key} ":" ${gap} ${value}`;
+  return `${key} ":" ${gapRule(builder)} ${value}`;
 }
 
 /** Brackets around what may be left out; a list that is empty has no space inside. */

@@ -153,6 +153,24 @@ describe("a schema made to explode", () => {
     expect(refusalOf(() => textGrammar("jsonSchema", value)).code).toBe(Code.INVALID_ARGUMENT);
   });
 
+  test.each([
+    [["x", "y"], ["x"]],
+    [["x", "y"], []],
+    [["y", "x"], []],
+  ])("is refused when ever more readings of a document stay open: %j", (names, required) => {
+    const either = { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }, { type: "null" }] };
+    const branch = (type: string) => {
+      const properties: Record<string, object> = { x: either, y: { type } };
+      return {
+        type: "object",
+        properties: Object.fromEntries(names.map((name) => [name, properties[name]])),
+        required,
+      };
+    };
+    const { message } = refusal({ $defs: { a: branch("string"), b: branch("number") }, ...either });
+    expect(message).toContain("too ambiguous");
+  });
+
   test("but one whose parts come again and again is compiled once a part", () => {
     const twice = (next: object) => ({ type: "object", properties: { a: next, b: next }, required: ["a"] });
     expect(schemaGrammar(chain(40, twice, { type: "string" })).length).toBeLessThan(20_000);
