@@ -1,9 +1,13 @@
 // The default embedding model, on real weights: right vectors, right counts, fair turns, refusals, and its child's death.
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LogEntry } from "../../inference-node/log.ts";
 import { DEFAULT_EMBEDDING_MODEL } from "../../inference-node/model-source/catalogue.ts";
+import { resolveModel } from "../../inference-node/model-source/resolve.ts";
 import { Code } from "../../inference-node/node-error.ts";
 import type { Runtime } from "../../inference-node/runtime.ts";
 import { Capability, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
@@ -182,4 +186,40 @@ test("a child that dies fails what it had, retryably, and the next one answers",
   await until("another child to be ready", () => runtime.models()[0]?.state === ModelState.READY);
   expect(pids()).toHaveLength(2);
   expect((await embed(runtime, ["dog"])).embeddings).toHaveLength(1);
+});
+
+test("a file that says no limit of its own takes as many tokens as it has positions, and not one more", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-embedding-"));
+  const path = join(folder, "positions.gguf");
+  const file = readFileSync((await resolveModel(DEFAULT_EMBEDDING_MODEL)).path);
+  // The key is spelt differently: nobody knows it.
+  file.write("sluice.max_input_tokenZ", file.indexOf("sluice.max_input_tokens"));
+  writeFileSync(path, file);
+  const whole = embeddingRuntime({ locate: async () => path });
+  try {
+    await whole.start();
+    expect(whole.models()[0]?.contextLength).toBe(512);
+    const fits = new Array<number>(510).fill(3899);
+    expect((await embed(whole, [fits])).promptTokens).toBe(512);
+    await expect(embed(whole, [[...fits, 3899]])).rejects.toMatchObject({ code: Code.OUT_OF_RANGE });
+    expect((await embed(whole, ["dog"])).embeddings).toHaveLength(1);
+  } finally {
+    await whole.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a file that is no model fails the load in a sentence, and another start may succeed", async () => {
+  let path = fileURLToPath(import.meta.url);
+  const runtime = embeddingRuntime({ locate: async () => path });
+  try {
+    await expect(runtime.start()).rejects.toThrow(/can't be loaded/);
+    expect(runtime.models()[0]?.state).toBe(ModelState.UNAVAILABLE);
+    await expect(embed(runtime, ["dog"])).rejects.toMatchObject({ code: Code.UNAVAILABLE });
+    path = (await resolveModel(DEFAULT_EMBEDDING_MODEL)).path;
+    await runtime.start();
+    expect((await embed(runtime, ["dog"])).embeddings).toHaveLength(1);
+  } finally {
+    await runtime.close();
+  }
 });
