@@ -150,6 +150,10 @@ test.each([
 test("a field that the contract does not know is no field of it", () => {
   expect(contractPath("top_k")).toBe("sampling.top_k");
   expect(contractPath("tools[3].function")).toBe("prompt.chat.tools[3]");
+  expect(contractPath("response_format.json_schema.schema.properties.a")).toBe(
+    "constraint.json_schema.schema_json.properties.a",
+  );
+  expect(contractPath("response_format")).toBe("constraint");
   expect(contractPath("watermark")).toBeUndefined();
   expect(contractPath("")).toBeUndefined();
 });

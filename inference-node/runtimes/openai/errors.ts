@@ -222,8 +222,17 @@ const contractPaths: Readonly<Record<string, string>> = {
   input: "inputs",
 };
 
+/** Texts of constraints, within which an engine may name a place. */
+const nestedPaths = [
+  ["response_format.json_schema.schema", "constraint.json_schema.schema_json"],
+  ["structured_outputs.regex", "constraint.regex"],
+  ["structured_outputs.grammar", "constraint.grammar"],
+] as const;
+
 /** The contract's path of a field that the engine names; an index after it is kept. */
 export function contractPath(upstreamParam: string): string | undefined {
+  const nested = nestedPaths.find(([prefix]) => upstreamParam.startsWith(prefix));
+  if (nested !== undefined) return nested[1] + upstreamParam.slice(nested[0].length);
   const [, name = "", index = ""] = /^([a-z_]+)((?:\[\d+\])?)/.exec(upstreamParam) ?? [];
   const path = contractPaths[name];
   return path === undefined ? undefined : path + (name === "messages" || name === "tools" ? index : "");

@@ -76,7 +76,20 @@ const llamaServer = [
   "cache_prompt",
   "timings_per_token",
 ];
-const sluice = ["top_k", "min_p", "typical_p", "repetition_penalty", "stop_token_ids", "min_tokens", "ignore_eos"];
+const sluice = [
+  "top_k",
+  "min_p",
+  "typical_p",
+  "repetition_penalty",
+  "stop_token_ids",
+  "min_tokens",
+  "ignore_eos",
+  "structured_outputs",
+  "thinking",
+  "prefix",
+  "deterministic",
+  "service_tier",
+];
 
 const threeEfforts: ReadonlySet<string> = new Set(["low", "medium", "high"]);
 const allEfforts: ReadonlySet<string> = new Set(["low", "medium", "high", "max"]);
@@ -148,7 +161,7 @@ const rows: Readonly<Record<FlavorName, Omit<Flavor, "name">>> = {
     sequences: 256,
   },
   sluice: {
-    chat: new Set([...openaiChat, ...sluice, "thinking", "prefix", "deterministic"]),
+    chat: new Set([...openaiChat, ...sluice]),
     completion: new Set(),
     stopStringsMax: 16,
     topKAll: -1,

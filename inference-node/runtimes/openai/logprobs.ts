@@ -6,7 +6,8 @@ const encoder = new TextEncoder();
 
 /** The entries of a choice's `logprobs`; `top` alternatives at each, likeliest first. Ids are 0 where the engine names none. */
 export function readLogprobs(logprobs: unknown, top: number): TokenLogprob[] {
-  const content = listField(logprobs, "content");
+  // Sluice lists the tokens of reasoning apart.
+  const content = [...listField(logprobs, "reasoning_content"), ...listField(logprobs, "content")];
   if (content.length > 0) return content.map((entry) => tokenOf(entry, top));
   return columns(logprobs, top);
 }

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import {
   type GenerateRequest,
   GenerateRequestSchema,
+  Priority,
   Thinking_Effort,
   Thinking_Mode,
 } from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
@@ -157,6 +158,7 @@ test.each<[string, Init, Partial<Record<FlavorName, Record<string, unknown>>>, s
     {
       vllm: { structured_outputs: { regex: "a+" } },
       sglang: { regex: "a+" },
+      sluice: { structured_outputs: { regex: "a+" } },
       "tensorrt-llm": { response_format: { type: "regex", regex: "a+" } },
     },
     "constraint.regex",
@@ -167,6 +169,7 @@ test.each<[string, Init, Partial<Record<FlavorName, Record<string, unknown>>>, s
     {
       vllm: { structured_outputs: { grammar: 'root ::= "a"' } },
       sglang: { ebnf: 'root ::= "a"' },
+      sluice: { structured_outputs: { grammar: 'root ::= "a"' } },
       "llama-server": { grammar: 'root ::= "a"' },
       "tensorrt-llm": { response_format: { type: "ebnf", ebnf: 'root ::= "a"' } },
     },
@@ -248,6 +251,12 @@ test("no optional feature that a request can ask for is dropped: it is in the fe
       expect(body, `${name} ${feature}`).not.toHaveProperty("refused");
     }
   }
+});
+
+test("batch work waits as batch work in a Sluice behind this one too", () => {
+  expect(send("sluice", { priority: Priority.BATCH })).toMatchObject({ service_tier: "flex" });
+  expect(send("sluice", { priority: Priority.INTERACTIVE })).not.toHaveProperty("service_tier");
+  expect(send("openai", { priority: Priority.BATCH })).not.toHaveProperty("service_tier");
 });
 
 test("more stop strings than the engine takes are refused, not cut", () => {

@@ -2,6 +2,7 @@
 import {
   type Constraint,
   type GenerateRequest,
+  Priority,
   Thinking_Effort,
   Thinking_Mode,
 } from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
@@ -59,6 +60,8 @@ export function upstreamRequest(
   if (request.constraint !== undefined) constraint(request.constraint, known, put, body);
   choices(request, isChat, put);
   prefixCache(request, known, body);
+  // OpenAI's own flex tier costs and means something else.
+  if (request.priority === Priority.BATCH && flavor.name === "sluice") body.service_tier = "flex";
   if (request.deterministic) put("deterministic", true, "deterministic");
   if (request.resumable) unsupported("resumable", "its streams can't be taken up again");
   return { path: isChat ? "/chat/completions" : "/completions", body };

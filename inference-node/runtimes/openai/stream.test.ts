@@ -176,6 +176,13 @@ test("log-probabilities come with their piece, no more alternatives than asked f
   expect(entry?.top).toHaveLength(1);
 });
 
+test("log-probabilities of reasoning, which Sluice lists apart, come with the reasoning", async () => {
+  const logprobs = { content: null, reasoning_content: [{ ...logprobOf("hm", -1), top_logprobs: [] }] };
+  const piece = { choices: [{ index: 0, delta: { reasoning_content: "hm" }, logprobs, finish_reason: null }] };
+  const ran = await answered(sse(piece, ...stop), { logprobs: { output: true } });
+  expect(ran.deltas).toMatchObject([{ part: { case: "reasoning" }, logprobs: [{ logprob: -1 }] }]);
+});
+
 test("a completion's parallel lists of log-probabilities are read, and its text is text", async () => {
   const logprobs = {
     tokens: ["a", "b"],
