@@ -38,6 +38,8 @@ interface Choice {
   readonly held: Map<"text" | "reasoning", string>;
   readonly calls: ToolCalls;
   reason: FinishReason | undefined;
+  /** What the engine says ended it: a string, a token's id, or nothing. */
+  stoppedBy: unknown;
   stopSequence: string;
 }
 
@@ -69,6 +71,7 @@ export class Answer {
       held: new Map(),
       calls: new ToolCalls(),
       reason: undefined,
+      stoppedBy: undefined,
       stopSequence: "",
     }));
   }
@@ -175,8 +178,9 @@ export class Answer {
     let logprobs = asked?.output ? readLogprobs(field(entry, "logprobs"), asked.top) : [];
     const parts = partsOf(entry, choice);
     const reason = stringField(entry, "finish_reason");
+    choice.stoppedBy = stoppedBy(entry, chunk) ?? choice.stoppedBy;
     if (reason) {
-      this.#end(choice, reason, field(entry, "stop_reason") ?? field(entry, "matched_stop"));
+      this.#end(choice, reason);
       parts.push(...flushed(choice));
     }
     this.#count(choice, usage?.completionTokens ?? countField(field(chunk, "timings"), "predicted_n"), parts, logprobs);
@@ -207,7 +211,7 @@ export class Answer {
     this.#completionTokens = this.#choices.reduce((sum, { tokens }) => sum + tokens, 0);
   }
 
-  #end(choice: Choice, word: string, stop: unknown): void {
+  #end(choice: Choice, word: string): void {
     if (word === "abort" || word === "error" || word === "repetition_error") {
       throw new NodeError(Code.UNAVAILABLE, "The engine gave the answer up.", {
         reason: "UPSTREAM_ABORTED",
@@ -215,6 +219,7 @@ export class Answer {
       });
     }
     const { stopping } = this.#options.request;
+    const { stoppedBy: stop } = choice;
     choice.reason = finishReasons[word] ?? FinishReason.STOP;
     if (choice.reason !== FinishReason.STOP) return;
     const isString = typeof stop === "string" && stopping?.stopStrings.includes(stop);
@@ -247,6 +252,12 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
   function_call: FinishReason.TOOL_CALLS,
   content_filter: FinishReason.CONTENT_FILTER,
 };
+
+/** vLLM's, SGLang's and llama-server's word for what ended an answer; the last has it in a chunk before the last one. */
+function stoppedBy(entry: unknown, chunk: unknown): unknown {
+  const word = stringField(field(chunk, "__verbose"), "stopping_word");
+  return field(entry, "stop_reason") ?? field(entry, "matched_stop") ?? (word || undefined);
+}
 
 /** The pieces of a choice: reasoning under either of its names, text, then calls. */
 function partsOf(entry: unknown, choice: Choice): Part[] {

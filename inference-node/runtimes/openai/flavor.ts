@@ -75,6 +75,7 @@ const llamaServer = [
   "grammar",
   "cache_prompt",
   "timings_per_token",
+  "verbose",
 ];
 const sluice = [
   "top_k",

@@ -54,7 +54,7 @@ export function upstreamRequest(
   if (known.has("timings_per_token")) body.timings_per_token = true;
   if (limit !== undefined) body[isChat && target.newerLimitName ? "max_completion_tokens" : "max_tokens"] = limit;
   sampling(request, flavor, known, put);
-  stopping(request, flavor, put);
+  stopping(request, flavor, known, put);
   logprobs(request, isChat, known, body);
   thinking(request, target, known, put);
   if (request.constraint !== undefined) constraint(request.constraint, known, put, body);
@@ -114,13 +114,15 @@ function seedOf(seed: bigint, bits: number): number {
   return Number((seed ^ (seed >> width)) & ((1n << width) - 1n));
 }
 
-function stopping({ stopping: given }: GenerateRequest, flavor: Flavor, put: Put): void {
+function stopping({ stopping: given }: GenerateRequest, flavor: Flavor, known: ReadonlySet<string>, put: Put): void {
   if (given === undefined) return;
   const { stopStrings, stopTokenIds, minTokens, ignoreEos } = given;
   if (stopStrings.length > flavor.stopStringsMax) {
     unsupported("stopping.stop_strings", `it takes at most ${flavor.stopStringsMax}`);
   }
   if (stopStrings.length > 0) put("stop", stopStrings, "stopping.stop_strings");
+  // The only way in which llama-server says which of them it was.
+  if (stopStrings.length > 0 && known.has("verbose")) put("verbose", true, "stopping.stop_strings");
   if (stopTokenIds.length > 0) put("stop_token_ids", stopTokenIds, "stopping.stop_token_ids");
   if (minTokens > 0) put("min_tokens", minTokens, "stopping.min_tokens");
   if (ignoreEos) put("ignore_eos", true, "stopping.ignore_eos");

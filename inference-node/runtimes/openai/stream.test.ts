@@ -130,6 +130,16 @@ test.each(["stop_reason", "matched_stop"])(
   },
 );
 
+test("llama-server is asked for the stop string that it met, and says it before its last chunk", async () => {
+  const list = models("m", { owned_by: "llamacpp", meta: { n_ctx_train: 512 } });
+  const said = chunk({ content: "a" }, null, { __verbose: { stop_type: "word", stopping_word: "\n" } });
+  open = await fronted({ "/v1/models": list, "/v1/chat/completions": sse(said, ...stop) });
+  const ran = await run(open.runtime, { stopping: { stopStrings: ["\n"] } });
+  expect(ran.finished).toMatchObject({ reason: FinishReason.STOP_SEQUENCE, stopSequence: "\n" });
+  await run(open.runtime);
+  expect(open.engine.to("/v1/chat/completions").map(({ body }) => body.verbose)).toEqual([true, undefined]);
+});
+
 test("a streamed tool call that ends with stop ends as tool calls", async () => {
   const call = { index: 0, id: "c1", type: "function", function: { name: "f", arguments: "" } };
   const rest = { index: 0, function: { arguments: '{"a":1}' } };
