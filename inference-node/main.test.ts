@@ -78,7 +78,8 @@ describe("starting", () => {
 
   it.each([
     [{ SLUICE_NODE_SECRET: "" }, /^SLUICE_NODE_SECRET must be set/],
-    [{ SLUICE_RUNTIME: "openai" }, /^SLUICE_RUNTIME=openai does not exist in this version/],
+    [{ SLUICE_RUNTIME: "openai" }, /^SLUICE_RUNTIME=openai needs SLUICE_OPENAI_URL/],
+    [{ SLUICE_RUNTIME: "llama", SLUICE_EMBEDDING_MODEL: "nope" }, /^no model is called "nope"/i],
     [{ SLUICE_NODE_GRPC_PORT: "http" }, /^SLUICE_NODE_GRPC_PORT must be a whole number/],
     [
       { SLUICE_NODE_TLS_CERT: "/nowhere.pem", SLUICE_NODE_TLS_KEY: "/nowhere.key" },

@@ -13,6 +13,8 @@ import { createLlamaRuntime } from "./runtimes/llama.ts";
 
 /** Fetches the models that generate; those for embeddings are fetched once the node serves. Rejects with a sentence. */
 export async function createNativeModels(config: NodeConfig, deps: RuntimeDeps): Promise<Runtime> {
+  // A name that means nothing is said before anything is fetched.
+  const embeddingIds = new Map(config.embeddingModels.map((reference) => [idOfReference(reference), reference]));
   const found: ResolvedModel[] = [];
   for (const reference of config.models) found.push(await resolve(reference, deps, deps.signal));
   const names = found.map(({ id }) => id);
@@ -31,8 +33,8 @@ export async function createNativeModels(config: NodeConfig, deps: RuntimeDeps):
       embedding[index] ? embeddingRuntime(config, deps, model) : await llamaRuntime(config, deps, model, shares),
     );
   }
-  const references = config.embeddingModels.filter((reference) => !names.includes(idOfReference(reference)));
-  const later = references.map((reference) => laterEmbeddingRuntime(config, deps, reference));
+  for (const name of names) embeddingIds.delete(name);
+  const later = [...embeddingIds.values()].map((reference) => laterEmbeddingRuntime(config, deps, reference));
   const [only] = required;
   if (only !== undefined && required.length + later.length === 1) return only;
   return new JoinedRuntime({ required, later, clock: deps.clock, log: deps.log });

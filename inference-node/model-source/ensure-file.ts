@@ -116,7 +116,7 @@ function combine(label: string, failures: readonly ModelError[]): ModelError {
   return new ModelError(
     first.code,
     `${label} can't be downloaded: ${reasons}`,
-    `${first.remedy}, or put a .gguf file on this machine and set SLUICE_MODEL to its path`,
+    `${first.remedy}, or put a .gguf file on this machine and name its path`,
     first,
   );
 }
@@ -126,6 +126,6 @@ function offline(label: string, damage: string | undefined): ModelError {
   return new ModelError(
     "offline",
     `${state}, and SLUICE_OFFLINE forbids to download it`,
-    "pull it while online (sluice models pull), or set SLUICE_MODEL to the path of a .gguf file",
+    `pull it while online (sluice models pull ${label}), or name the path of a .gguf file`,
   );
 }

@@ -17,7 +17,7 @@ import {
 import { type FakePython, failingPython, fakePython, pythonWithWheel } from "./testing/fake-python.ts";
 
 const gguf = fakeGguf({}, 5_000);
-const orPath = "or put a .gguf file on this machine and set SLUICE_MODEL to its path.";
+const orPath = "or put a .gguf file on this machine and name its path.";
 
 async function failure(python: FakePython | undefined, dir: string, options: ResolveOptions = {}): Promise<unknown> {
   const environment = python?.environment ?? { PATH: join(dir, "empty") };
@@ -140,7 +140,7 @@ test("offline and not cached", async () => {
   expect(await failure(undefined, dir, { offline: true })).toMatchObject({
     code: "offline",
     message:
-      "tiny is not in the cache, and SLUICE_OFFLINE forbids to download it; pull it while online (sluice models pull), or set SLUICE_MODEL to the path of a .gguf file.",
+      "tiny is not in the cache, and SLUICE_OFFLINE forbids to download it; pull it while online (sluice models pull tiny), or name the path of a .gguf file.",
   });
 });
 

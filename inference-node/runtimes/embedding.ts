@@ -1,4 +1,5 @@
 // The runtime of one embedding model: a native child of its own, whose contexts the inputs of all requests share in turn.
+import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -55,7 +56,7 @@ export function createEmbeddingRuntime(options: EmbeddingRuntimeOptions): Runtim
   return new EmbeddingRuntime(options);
 }
 
-const childPath = new URL("./llama/embedding-child.ts", import.meta.url).pathname;
+const childPath = fileURLToPath(new URL("./llama/embedding-child.ts", import.meta.url));
 /** Requests that take turns; more of them wait in the queue. */
 const requestsAtOnce = 32;
 
