@@ -68,7 +68,12 @@ class OpenAiRuntime implements Runtime {
     this.#createdAtMs = options.clock.now();
     const { address, key, timeouts } = options.config;
     this.#client = new UpstreamClient({ address, key, connectTimeoutMs: timeouts.connectMs });
-    this.#ask = askEngine({ client: this.#client, config: options.config });
+    const ask = askEngine({ client: this.#client, config: options.config });
+    this.#ask = (path, what) =>
+      ask(path, what).catch((thrown: unknown) => {
+        if (thrown instanceof NodeError && thrown.code === Code.UNAVAILABLE) this.#health?.suspect();
+        throw thrown;
+      });
   }
 
   get features(): ReadonlySet<RequestFeature> {
@@ -200,7 +205,8 @@ class OpenAiRuntime implements Runtime {
     const path = healthPath === undefined ? `${address.apiPath}/models` : address.rootPath + healthPath;
     const ask = { signal, headTimeoutMs: probeMs, bodyTimeoutMs: probeMs, bytesMax: metricsBytesMax };
     const { status, headers, value } = await this.#client.json(path, ask);
-    if (status !== 200) throw upstreamError({ status, headers, value });
+    // Too many questions were asked, but they were answered.
+    if (status !== 200 && status !== 429) throw upstreamError({ status, headers, value });
   }
 
   #watchLoad(): void {

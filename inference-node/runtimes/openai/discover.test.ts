@@ -128,19 +128,51 @@ test("embeddings are a capability of a model that makes one when it is asked for
   expect(bodies).toMatchObject([{ input: ["one", "two"], truncate_prompt_tokens: -1 }, { input: [[1, 2]] }]);
 });
 
-test("an engine's own description of its API decides what it takes", async () => {
+/** An OpenAPI document as FastAPI writes it; a name that two modules have is prefixed there. */
+function openapi(chat: string[], completion?: string[]): Handler {
   const schema = (names: string[]) => ({ properties: Object.fromEntries(names.map((name) => [name, {}])) });
-  const openapi = json(200, {
-    paths: { "/v1/chat/completions": { post: {} } },
+  const post = (name: string) => ({
+    post: { requestBody: { content: { "application/json": { schema: { $ref: `#/components/schemas/${name}` } } } } },
+  });
+  return json(200, {
+    paths: {
+      "/v1/chat/completions": post("engine__protocol__ChatCompletionRequest"),
+      ...(completion && { "/v1/completions": post("CompletionRequest") }),
+    },
     components: {
-      schemas: { ChatCompletionRequest: schema(["max_tokens", "guided_regex"]), CompletionRequest: schema(["prompt"]) },
+      schemas: {
+        engine__protocol__ChatCompletionRequest: schema(chat),
+        CompletionRequest: schema(completion ?? ["prompt"]),
+        StreamOptions: schema(["include_usage"]),
+      },
     },
   });
-  const { runtime } = await found({ "/openapi.json": openapi, "/v1/chat/completions": answer });
+}
+
+test("an engine's own description of its API decides what it takes", async () => {
+  const described = openapi(["max_tokens", "guided_regex"]);
+  const { runtime } = await found({ "/openapi.json": described, "/v1/chat/completions": answer });
   expect(runtime.features.has("prompt.text")).toBe(false);
   await run(runtime, { constraint: { kind: { case: "regex", value: "a" } } });
-  expect(open?.engine.to("/v1/chat/completions")[0]?.body).toMatchObject({ guided_regex: "a" });
+  const body = open?.engine.to("/v1/chat/completions")[0]?.body;
+  expect(body).toMatchObject({ guided_regex: "a", stream_options: { include_usage: true } });
+  expect(body?.stream_options).not.toHaveProperty("continuous_usage_stats");
   await expect(run(runtime, { sampling: { topK: 4 } })).rejects.toMatchObject({ param: "sampling.top_k" });
+});
+
+test("a description that can't be read says nothing: what is known of the kind holds", async () => {
+  const { runtime } = await found({ "/openapi.json": openapi([]), "/v1/chat/completions": answer });
+  await run(runtime, { sampling: { topK: 4 } });
+  expect(open?.engine.to("/v1/chat/completions")[0]?.body).toMatchObject({ top_k: 4 });
+});
+
+test("a probe that is refused for its rate is no death of the engine", async () => {
+  const list = models("m", { owned_by: "system", context_length: 512 });
+  const { runtime } = await found({ "/v1/models": list }, { env: { PROBE_INTERVAL_MS: "20" } });
+  open?.engine.routes.set("/v1/models", json(429, {}));
+  const before = open?.engine.asked.length ?? 0;
+  await eventually(() => (open?.engine.asked.length ?? 0) > before + 5);
+  expect(runtime.models()[0]?.state).toBe(ModelState.READY);
 });
 
 test("an engine that dies is not ready within moments, and ready again, as it then is, when it is back", async () => {

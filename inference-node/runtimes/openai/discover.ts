@@ -110,13 +110,23 @@ function isFastApi(name: FlavorName): boolean {
 /** The fields of both kinds of request, of an engine that publishes its OpenAPI document; undefined where it does not. */
 function describedApi(document: unknown): DescribedApi | undefined {
   const schemas = field(field(document, "components"), "schemas");
-  const fieldsOf = (path: string, name: string): ReadonlySet<string> => {
-    const served = objectOf(field(field(document, "paths"), path)) !== undefined;
-    return new Set(served ? Object.keys(objectOf(field(field(schemas, name), "properties")) ?? {}) : []);
+  const countsOnTheWay = fieldsIn(field(schemas, "StreamOptions")).includes("continuous_usage_stats");
+  const fieldsOf = (path: string): ReadonlySet<string> | undefined => {
+    const post = field(field(field(document, "paths"), path), "post");
+    if (post === undefined) return new Set();
+    const content = field(field(field(post, "requestBody"), "content"), "application/json");
+    const name = stringField(field(content, "schema"), "$ref")?.split("/").at(-1) ?? "";
+    const fields = fieldsIn(field(schemas, name));
+    return fields.length === 0 ? undefined : new Set(countsOnTheWay ? [...fields, "continuous_usage_stats"] : fields);
   };
-  const chat = fieldsOf("/v1/chat/completions", "ChatCompletionRequest");
-  const completion = fieldsOf("/v1/completions", "CompletionRequest");
-  return chat.size === 0 && completion.size === 0 ? undefined : { chat, completion };
+  const chat = fieldsOf("/v1/chat/completions");
+  const completion = fieldsOf("/v1/completions");
+  // A document that is there but reads otherwise than expected says nothing.
+  return schemas === undefined || chat === undefined || completion === undefined ? undefined : { chat, completion };
+}
+
+function fieldsIn(schema: unknown): string[] {
+  return Object.keys(objectOf(field(schema, "properties")) ?? {});
 }
 
 function servedModels(

@@ -181,8 +181,8 @@ export interface DescribedApi {
   readonly completion: ReadonlySet<string>;
 }
 
-/** Names that stand for more than one field of the API's description. */
-const derived = new Set(["response_format.regex", "continuous_usage_stats"]);
+/** Names that no description has: kinds of a field. */
+const derived = new Set(["response_format.regex"]);
 
 /** An engine's flavour; its own description of its API, if it has one, decides what it takes. */
 export function flavorOf(name: FlavorName, described?: DescribedApi): Flavor {
