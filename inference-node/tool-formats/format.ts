@@ -31,8 +31,8 @@ export interface CallSyntax {
 export interface ParameterSyntax {
   readonly before: (name: string, isString: boolean) => string;
   readonly after: string;
-  /** A string's text may not hold this beginning of `after`. */
-  readonly reserved: string;
+  /** The beginnings of closing tags, `</` and one or two characters more, that a string's text may not hold. */
+  readonly reserved: readonly string[];
 }
 
 /** A tool on offer. */

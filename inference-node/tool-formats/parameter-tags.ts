@@ -79,7 +79,7 @@ function dsmlSyntax(block: string): ToolFormat["syntax"] {
     parameters: {
       before: (name, isString) => `${dsmlTags.parameter.open}${name}" string="${isString}">`,
       after: `${dsmlTags.parameter.close}\n`,
-      reserved: "</｜",
+      reserved: ["</｜"],
     },
   };
 }
@@ -108,7 +108,7 @@ export const qwenXml: ToolFormat = {
     parameters: {
       before: (name) => `${xmlTags.parameter.open}${name}>\n`,
       after: `\n${xmlTags.parameter.close}\n`,
-      reserved: "</pa",
+      reserved: ["</pa", "</f"],
     },
   },
 };

@@ -2,7 +2,7 @@
 import { Work } from "../constraint/automaton.ts";
 import { checkGbnf } from "../constraint/gbnf-check.ts";
 import { parseGbnf } from "../constraint/gbnf-parser.ts";
-import { GrammarBuilder, literal } from "../constraint/grammar-builder.ts";
+import { countMax, GrammarBuilder, literal } from "../constraint/grammar-builder.ts";
 import { valueRule as anyValueRule, objectRule } from "../constraint/json-grammar.ts";
 import { schemaRule } from "../constraint/json-schema.ts";
 import { NodeError } from "../node-error.ts";
@@ -132,15 +132,27 @@ function propertyRule(
 
 /** Plain text, or one of the texts that are listed; undefined for what is not a string. */
 function textRule(builder: GrammarBuilder, property: unknown, { reserved }: ParameterSyntax): string | undefined {
-  const { type, enum: listed } = asRecord(property);
+  const { type, enum: listed, minLength, maxLength } = asRecord(property);
   if (type !== "string") return undefined;
   if (Array.isArray(listed) && listed.length > 0 && listed.every((item) => typeof item === "string")) {
     return builder.rule("listed", listed.map((item) => literal(item)).join(" | "));
   }
-  // Anything but the end tag's beginning, a character at a time.
-  const [first = "<", second = "/", third = "", fourth] = reserved;
-  const tail = fourth === undefined ? `[^<${third}]` : `([^<${third}] | ${literal(third)} [^<${fourth}])`;
-  return builder.rule("text", `([^${first}] | ${literal(first)}+ ([^<${second}] | ${literal(second)} ${tail}))*`);
+  if (isCount(minLength) || isCount(maxLength)) {
+    const char = builder.rule("char", "[^<]");
+    const [min, max] = [isCount(minLength) ? minLength : 0, isCount(maxLength) ? maxLength : undefined];
+    return builder.rule("text", builder.repeat("char", char, min, max));
+  }
+  // Anything but the beginnings of closing tags.
+  const thirds = reserved.map((text) => text[2] ?? "").join("");
+  const longer = reserved.flatMap(([, , third = "", fourth]) =>
+    fourth === undefined ? [] : [`${literal(third)} [^<${fourth}]`],
+  );
+  const tail = [`[^<${thirds}]`, ...longer].join(" | ");
+  return builder.rule("text", `([^<] | "<"+ ([^/<] | "/" (${tail})))*`);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= countMax;
 }
 
 /** The schema as one of an object, closed where it does not say otherwise: a call has the parameters that were named. */
