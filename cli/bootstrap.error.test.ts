@@ -76,7 +76,7 @@ test("an unknown command of the launcher is named", async () => {
     stderr += text;
   });
   expect(await new Promise((resolve) => child.once("close", resolve))).toBe(1);
-  expect(stderr).toBe('sluice: bootstrap runs one of start, test, bench, not "strat".\n');
+  expect(stderr).toBe('sluice: bootstrap runs one of start, test, bench, soak, not "strat".\n');
 });
 
 test("node_modules matches the lock file only when every package of this machine is there as locked", () => {

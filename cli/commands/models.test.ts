@@ -35,6 +35,7 @@ test("list shows the catalogue, the cache and what the server serves", async () 
   expect(stdout.split("\n").map((line) => line.replace(/ {2,}/g, " | "))).toEqual([
     "MODEL | SIZE | QUANTIZATION | LICENCE | STATE",
     "smollm2-135m-instruct | 98.4 MB | Q4_1 | Apache-2.0 | not pulled",
+    expect.stringMatching(/^all-minilm-l6-v2 \| [\d.]+ MB \| F(16|32) \| Apache-2.0 \| not pulled$/),
     "hf:org/repo/m.gguf | 1.0 kB | - | - | cached, served",
     "remote-only | - | - | - | served",
     "",
@@ -47,7 +48,7 @@ test("list --json has every fact", async () => {
   const { stdout } = await sluice(["models", "list", "--local", "--json"], { env });
   const value = JSON.parse(stdout);
   expect(value).toMatchObject({ object: "list", cache_dir: join(cache, "sluice/models") });
-  expect(value.data[1]).toEqual({
+  expect(value.data.at(-1)).toEqual({
     id: "m",
     reference: "hf:org/repo/m.gguf",
     in_catalogue: false,
@@ -68,7 +69,11 @@ test("--remote is the server's list alone, and --local asks no server", async ()
   expect(remote.data.map((model: { id: string }) => model.id)).toEqual(["m", "remote-only"]);
   requests.length = 0;
   const local = JSON.parse((await sluice(["models", "list", "--local", ...connection], { env })).stdout);
-  expect(local.data.map((model: { id: string }) => model.id)).toEqual(["smollm2-135m-instruct", "m"]);
+  expect(local.data.map((model: { id: string }) => model.id)).toEqual([
+    "smollm2-135m-instruct",
+    "all-minilm-l6-v2",
+    "m",
+  ]);
   expect(requests).toEqual([]);
 });
 

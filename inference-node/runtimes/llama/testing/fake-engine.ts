@@ -17,10 +17,10 @@ export interface FakeEngineOptions {
 }
 
 /** Tokens of the fake vocabulary; 0 ends a generation and is never sampled but by chance of 1 in this many. */
-export const fakeVocabulary = 61;
+const fakeVocabulary = 61;
 
 /** The token that follows these, by this engine. */
-export function fakeNext(tokens: Iterable<number>): number {
+function fakeNext(tokens: Iterable<number>): number {
   let hash = 7;
   for (const token of tokens) hash = (Math.imul(hash, 31) + token) >>> 0;
   return hash % fakeVocabulary;
