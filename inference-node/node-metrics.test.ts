@@ -26,6 +26,8 @@ const types = {
   request_success_total: "counter",
   admission_rejections_total: "counter",
   runtime_restarts_total: "counter",
+  spec_decode_num_draft_tokens_total: "counter",
+  spec_decode_num_accepted_tokens_total: "counter",
   time_to_first_token_seconds: "histogram",
   inter_token_latency_seconds: "histogram",
   e2e_request_latency_seconds: "histogram",

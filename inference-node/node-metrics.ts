@@ -22,6 +22,9 @@ export interface NodeMetrics {
   /** Prompt tokens that were looked up in the prefix cache, and those found. Label: model_name. */
   readonly prefixQueries: Counter;
   readonly prefixHits: Counter;
+  /** Tokens that were guessed ahead, and those that turned out right. Label: model_name. */
+  readonly draftTokens: Counter;
+  readonly acceptedTokens: Counter;
   /** Times that a model answered again after it had been unavailable. Label: model_name. */
   readonly restarts: Counter;
   readonly queueTime: Histogram;
@@ -90,6 +93,8 @@ export function createNodeMetrics(gauges: NodeGauges): NodeMetrics {
     generationTokens: counter("generation_tokens_total", "Tokens generated."),
     prefixQueries: counter("prefix_cache_queries_total", "Prompt tokens that were looked up in the prefix cache."),
     prefixHits: counter("prefix_cache_hits_total", "Prompt tokens that the prefix cache had."),
+    draftTokens: counter("spec_decode_num_draft_tokens_total", "Tokens that speculation guessed."),
+    acceptedTokens: counter("spec_decode_num_accepted_tokens_total", "Guessed tokens that turned out right."),
     restarts: counter("runtime_restarts_total", "Times that a model came back."),
     queueTime: histogram("request_queue_time_seconds", "From admission to a slot.", requestSeconds),
     prefillTime: histogram("request_prefill_time_seconds", "From a slot to the first token.", requestSeconds),

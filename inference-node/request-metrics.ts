@@ -14,7 +14,7 @@ export interface RequestOutcome {
   /** Undefined when it ended with Finished. */
   readonly error: NodeError | undefined;
   readonly reason: FinishReason;
-  readonly tokens: Pick<Usage, "promptTokens" | "completionTokens">;
+  readonly tokens: Pick<Usage, "promptTokens" | "completionTokens"> & Partial<Usage>;
   readonly timings: Timings;
   readonly durationMs: number;
 }
@@ -110,6 +110,9 @@ export class RequestMetrics {
     const metrics = this.#metrics;
     // Tokens without text, such as the one that ends, came with no delta.
     this.#count(tokens.completionTokens);
+    const { acceptedPredictionTokens: accepted = 0, rejectedPredictionTokens: rejected = 0 } = tokens;
+    metrics.draftTokens.add(accepted + rejected, labels);
+    metrics.acceptedTokens.add(accepted, labels);
     metrics.requestPromptTokens.observe(tokens.promptTokens, labels);
     metrics.requestGenerationTokens.observe(tokens.completionTokens, labels);
     metrics.endToEnd.observe(durationMs / 1_000, labels);

@@ -39,7 +39,7 @@ export interface RuntimeRequest {
 
 /** What one step of an engine was. */
 export interface StepFacts {
-  /** Sequences that decoded. */
+  /** Tokens of sequences that decode, guessed ones among them. */
   readonly decoding: number;
   /** Tokens of prompts that were prefilled. */
   readonly promptTokens: number;

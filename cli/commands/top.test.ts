@@ -155,7 +155,7 @@ describe("in a terminal", () => {
   async function runInTerminal(url: string): Promise<{ child: ChildProcess; output: () => string }> {
     const node = [process.execPath, ...process.execArgv].join(" ");
     const command = `stty cols 80 rows 24; exec ${node} cli/main.ts top`;
-    const child = spawn("script", ["-qec", command, "/dev/null"], {
+    const child = spawn("/usr/bin/script", ["-qec", command, "/dev/null"], {
       cwd: checkout,
       env: { ...readEnvironment().inherited, SLUICE_NODE_URL: url, TERM: "xterm" },
       stdio: ["pipe", "pipe", "inherit"],

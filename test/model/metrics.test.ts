@@ -64,3 +64,34 @@ test("the same prompt again hits the prefix cache with all but its last token", 
   expect(hit).toBeLessThan(asked);
   expect((await read("sluice_iteration_tokens_total_sum")) - computed).toBe(asked - hit + 39);
 });
+
+test("guessed tokens are counted, and so are those that turned out right, as tokens of the steps that check them", async () => {
+  const runtime = await defaultModelRuntime({ sequences: 1, guessTokensMax: 4 });
+  const guessing = await startTestNode({ runtime, restartHoldMs: 5_000 });
+  const value = async (name: string): Promise<number> =>
+    sampleOf(parseExposition(await guessing.metrics()), name, labels);
+  try {
+    const { failure } = await guessing.clients.native.generate(
+      create(GenerateRequestSchema, {
+        requestId: "guess",
+        model: DEFAULT_MODEL,
+        prompt: userPrompt("Repeat: no no no no no no no no no no no no"),
+        sampling: { temperature: 0 },
+        stopping: { maxTokens: 60, ignoreEos: true },
+      }),
+    );
+    expect(failure).toBeUndefined();
+    const [drafted, accepted] = [
+      await value("sluice_spec_decode_num_draft_tokens_total"),
+      await value("sluice_spec_decode_num_accepted_tokens_total"),
+    ];
+    expect(accepted).toBeGreaterThan(0);
+    expect(drafted).toBeGreaterThanOrEqual(accepted);
+    const tokens = (await value("sluice_prompt_tokens_total")) + (await value("sluice_generation_tokens_total"));
+    const computed = await value("sluice_iteration_tokens_total_sum");
+    expect(computed).toBeGreaterThanOrEqual(tokens - 1 + drafted - accepted - 4);
+    expect(await value("sluice_iteration_tokens_total_count")).toBeLessThan(60);
+  } finally {
+    await guessing.close();
+  }
+});

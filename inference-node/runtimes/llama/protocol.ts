@@ -71,7 +71,7 @@ export interface LoadedModel {
 
 /** What one step was, for the node's metrics. */
 export interface StepSummary {
-  /** Sequences that decoded. */
+  /** Tokens of sequences that decode, guessed ones among them. */
   readonly decoding: number;
   /** Tokens of prompts that were prefilled. */
   readonly promptTokens: number;

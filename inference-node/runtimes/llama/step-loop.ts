@@ -189,14 +189,15 @@ export class StepLoop {
     const context = this.#engine.addon.context;
     const total = plan.reduce((sum, item) => sum + item.tokens, 0);
     context.initBatch(total);
-    const decoding = plan.filter(({ slot }) => bySlot.get(slot)?.promptTokensLeft === 0).length;
+    const ofPrompts = plan.filter(({ slot }) => bySlot.get(slot)?.promptTokensLeft !== 0);
+    const promptTokens = ofPrompts.reduce((sum, { tokens }) => sum + tokens, 0);
     const startedMs = this.#nowMs();
     const entries = plan.map(({ slot, tokens, sample }) => {
       const sequence = bySlot.get(slot) as Sequence;
       return { sequence, sample, indexes: sequence.addToBatch(tokens, sample) };
     });
     await context.decodeBatch();
-    this.#meter.add(decoding, total - decoding, this.#nowMs() - startedMs);
+    this.#meter.add(total - promptTokens, promptTokens, this.#nowMs() - startedMs);
     return entries;
   }
 
