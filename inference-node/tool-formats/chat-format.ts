@@ -184,7 +184,7 @@ const effortWords: Partial<Record<Thinking_Effort, string>> = {
 };
 
 /** The tools that the request's choice leaves to the model. */
-export function callableTools({ tools, toolChoice }: ChatPrompt): readonly Tool[] {
+function callableTools({ tools, toolChoice }: ChatPrompt): readonly Tool[] {
   if (toolChoice?.mode === ToolChoice_Mode.NONE) return [];
   if (toolChoice?.mode === ToolChoice_Mode.NAMED) return tools.filter(({ name }) => name === toolChoice.name);
   const allowed = toolChoice?.allowedNames ?? [];

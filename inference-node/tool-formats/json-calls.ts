@@ -9,7 +9,7 @@ export type CallEnd = "done" | "cut" | "broken";
 const argumentKeys = new Set(["arguments", "parameters"]);
 
 /** One call object. `markers` are control tokens: they end it wherever they come. */
-export function* readJsonCall(reader: TextReader, out: Output, markers: readonly string[]): Read<CallEnd> {
+function* readJsonCall(reader: TextReader, out: Output, markers: readonly string[]): Read<CallEnd> {
   return yield* new JsonCall(reader, out, markers).read();
 }
 

@@ -34,7 +34,7 @@ const path = "prompt.chat.tools";
 const workMax = 500_000;
 
 /** The body of a rule that allows one call or more. Throws INVALID_ARGUMENT for a strict schema that no grammar can hold. */
-export function toolCallsBody(builder: GrammarBuilder, options: ToolGrammarOptions): string {
+function toolCallsBody(builder: GrammarBuilder, options: ToolGrammarOptions): string {
   const { tools, syntax, callsMax, begun } = options;
   const work = new Work(path, { left: workMax });
   const rules = tools.map((tool) => ({ tool, args: argumentsRule({ builder, tool, work }, syntax.parameters) }));
