@@ -9,7 +9,7 @@ export interface GrammarLimits {
   readonly expandedRules: number;
 }
 
-export const defaultGrammarLimits: GrammarLimits = { rules: 20_000, chars: 1_000_000, expandedRules: 40_000 };
+const defaultGrammarLimits: GrammarLimits = { rules: 20_000, chars: 1_000_000, expandedRules: 40_000 };
 
 /** The engine refuses `{m,n}` from 2,000 on; a longer repetition is built of blocks. */
 const repeatMax = 1_000;

@@ -1,7 +1,7 @@
 // What the escapes of a regular expression stand for.
 import { anyChar, type CharRange, type CharSet, charSet, charsOf, complement, intersection } from "./char-set.ts";
 
-export const digitChars: CharSet = [[0x30, 0x39]];
+const digitChars: CharSet = [[0x30, 0x39]];
 
 const wordChars = charSet([
   [0x30, 0x39],
