@@ -2,7 +2,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { SseParser } from "./sse.ts";
-import { BenchError } from "./target.ts";
+import { BenchError, type ChatEnd } from "./target.ts";
 
 /** Longest body that is read of an answer that is no stream, in bytes. */
 const bodyBytesMax = 4 << 20;
@@ -24,11 +24,6 @@ export class HttpStatusError extends Error {
     super(message);
     this.status = status;
   }
-}
-
-export interface StreamEnd {
-  /** Undefined when the server sent none. */
-  readonly usage: { readonly promptTokens: number; readonly completionTokens: number } | undefined;
 }
 
 /** One server; keeps its connections open between requests. */
@@ -64,10 +59,11 @@ export class HttpClient {
   }
 
   /**
-   * POSTs a body (JSON text) and reads the answer as a stream of events; `onText` is called when a chunk with text came.
+   * POSTs a body (JSON text) and reads the answer as a stream of events; `onText` is called when a chunk with text came, with
+   * the part of it that is content.
    * Throws an HttpStatusError, a BenchError when the stream breaks its own rules, or the socket's error.
    */
-  stream(path: string, body: string, onText: () => void, signal: AbortSignal): Promise<StreamEnd> {
+  stream(path: string, body: string, onText: (content: string) => void, signal: AbortSignal): Promise<ChatEnd> {
     return withDeadline(this.#connection.timeoutMs, signal, async (limited) => {
       const response = await this.#exchange("POST", path, body, limited);
       if (!isSuccess(response)) throw statusError(response, await readBody(response));
@@ -158,7 +154,11 @@ function readEvents(response: IncomingMessage, onData: (data: string) => void, s
 interface Chunk {
   error?: { message?: unknown } | null;
   choices?: readonly { delta?: Delta | null }[];
-  usage?: { prompt_tokens?: number; completion_tokens?: number } | null;
+  usage?: {
+    prompt_tokens?: number;
+    completion_tokens?: number;
+    prompt_tokens_details?: { cached_tokens?: number } | null;
+  } | null;
 }
 
 interface Delta {
@@ -170,11 +170,11 @@ interface Delta {
 }
 
 class ChunkReader {
-  readonly #onText: () => void;
+  readonly #onText: (content: string) => void;
   #done = false;
-  #usage: StreamEnd["usage"];
+  #usage: ChatEnd["usage"];
 
-  constructor(onText: () => void) {
+  constructor(onText: (content: string) => void) {
     this.#onText = onText;
   }
 
@@ -186,13 +186,20 @@ class ChunkReader {
     const chunk = parseChunk(data);
     if (chunk.error) throw new BenchError(`error event: ${textOf(chunk.error.message) ?? "no message"}`);
     const delta = chunk.choices?.[0]?.delta;
-    if (delta?.content || delta?.reasoning_content || delta?.reasoning || delta?.tool_calls?.length) this.#onText();
-    if (typeof chunk.usage?.completion_tokens === "number") {
-      this.#usage = { promptTokens: chunk.usage.prompt_tokens ?? 0, completionTokens: chunk.usage.completion_tokens };
+    if (delta?.content || delta?.reasoning_content || delta?.reasoning || delta?.tool_calls?.length) {
+      this.#onText(delta.content ?? "");
+    }
+    const { usage } = chunk;
+    if (typeof usage?.completion_tokens === "number") {
+      this.#usage = {
+        promptTokens: usage.prompt_tokens ?? 0,
+        cachedTokens: usage.prompt_tokens_details?.cached_tokens,
+        completionTokens: usage.completion_tokens,
+      };
     }
   }
 
-  end(): StreamEnd {
+  end(): ChatEnd {
     if (!this.#done) throw new BenchError("the stream ended without [DONE]");
     return { usage: this.#usage };
   }

@@ -4,20 +4,34 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { UsageError, usage } from "./command-line.ts";
 import { machineFacts } from "./machine.ts";
-import { readOptions, type Surroundings, UsageError, usage } from "./options.ts";
+import { readOptions } from "./options.ts";
 import { defaultResultsPath } from "./results-file.ts";
 import { run } from "./run.ts";
 import { BenchError } from "./target.ts";
+import type { RunningStack } from "./target-spec.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** The server that `npm start` left a note of; undefined when there is none or it can't be read. */
-function runningServer(): Surroundings["running"] {
+/** The stack that `npm start` left a note of; undefined when there is none or it can't be read. */
+function runningStack(): RunningStack | undefined {
   try {
-    const state: unknown = JSON.parse(readFileSync(join(root, ".sluice", "dev.json"), "utf8"));
-    const { url, apiKey } = state as { url?: unknown; apiKey?: unknown };
-    return typeof url === "string" && typeof apiKey === "string" ? { url, key: apiKey } : undefined;
+    const state = JSON.parse(readFileSync(join(root, ".sluice", "dev.json"), "utf8")) as Record<string, unknown>;
+    const text = (name: string): string => {
+      const value = state[name];
+      if (typeof value !== "string") throw new Error(`dev.json has no ${name}`);
+      return value;
+    };
+    const nodePid = (state.pids as { node?: unknown } | undefined)?.node;
+    return {
+      url: text("url"),
+      key: text("apiKey"),
+      node: text("node"),
+      nodeWeb: text("nodeWeb"),
+      nodeSecret: text("nodeSecret"),
+      nodePid: typeof nodePid === "number" ? nodePid : undefined,
+    };
   } catch {
     return undefined;
   }
@@ -29,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
     environment: process.env,
     cores: availableParallelism(),
     now,
-    running: runningServer(),
+    running: runningStack(),
   });
   if (options === "help") {
     process.stdout.write(usage);

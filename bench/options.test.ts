@@ -1,8 +1,17 @@
 // What a right command line means.
 import { describe, expect, it } from "vitest";
-import { type BenchOptions, readOptions, type Surroundings } from "./options.ts";
+import { type BenchOptions, readOptions } from "./options.ts";
+import type { Surroundings } from "./target-spec.ts";
 
 const bare: Surroundings = { environment: {}, cores: 4, now: 1_000, running: undefined };
+const running = {
+  url: "http://127.0.0.1:8787",
+  key: "sk-here",
+  node: "127.0.0.1:50051",
+  nodeWeb: "http://127.0.0.1:50052",
+  nodeSecret: "node-secret",
+  nodePid: 77,
+};
 
 function read(line: string, surroundings: Partial<Surroundings> = {}): BenchOptions {
   const options = readOptions(line.split(" ").filter(Boolean), { ...bare, ...surroundings });
@@ -18,7 +27,7 @@ describe("readOptions", () => {
     expect(options.streams).toEqual([1, 4, 8, 16]);
     expect(options.maxTokens).toBe(64);
     expect(options.promptTokens).toBe(128);
-    expect(options.soak).toBeUndefined();
+    expect(options.scenario).toBe("levels");
   });
 
   it.each([
@@ -31,17 +40,17 @@ describe("readOptions", () => {
   });
 
   it("measures the server that runs here when no target is named", () => {
-    const running = { url: "http://127.0.0.1:8787", key: "sk-here" };
     expect(read("", { running }).target).toMatchObject({ baseUrl: "http://127.0.0.1:8787/v1", key: "sk-here" });
     expect(read("--key other", { running }).target).toMatchObject({ key: "other" });
   });
 
   it("never sends the key of the server that runs here to another", () => {
-    const running = { url: "http://127.0.0.1:8787", key: "sk-here" };
     expect(read("--target http://elsewhere --against http://third", { running })).toMatchObject({
       target: { key: undefined },
       against: { key: undefined },
+      metrics: undefined,
     });
+    expect(read("--target grpc://elsewhere:1", { running }).target).toMatchObject({ key: undefined });
   });
 
   it("takes keys from the environment, where no process list shows them", () => {
@@ -67,8 +76,68 @@ describe("readOptions", () => {
   });
 
   it("reads a soak with its processes", () => {
-    const { soak } = read("--target http://a --requests 3000 --rss 12,34 --rss-tree 56 --rss-growth-max 2.5");
-    expect(soak).toEqual({ requests: 3000, pids: [12, 34], treePids: [56], growthMaxPercent: 2.5 });
+    const options = read("--target http://a --requests 3000 --rss 12,34 --rss-tree 56 --rss-growth-max 2.5");
+    expect(options.scenario).toBe("soak");
+    expect(options.soak).toEqual({ requests: 3000, growthMaxPercent: 2.5 });
+    expect(options.watched).toEqual({ pids: [12, 34], treePids: [56] });
+  });
+
+  it("reads chats of several turns, one at a time unless told otherwise", () => {
+    expect(read("--target http://a --against http://b --turns 2 --ratio-max 0.05")).toMatchObject({
+      scenario: "turns",
+      turns: 2,
+      streams: [1],
+      ratioMax: 0.05,
+    });
+    expect(read("--target http://a --turns 1").scenario).toBe("levels");
+  });
+
+  it("lets a stream beside a long prompt go on for longer than others", () => {
+    expect(read("--target http://a --scenario stall")).toMatchObject({
+      scenario: "stall",
+      maxTokens: 2048,
+      stall: { quietTokens: 128, longPromptTokens: 4000 },
+    });
+  });
+
+  it("holds a thousand slow streams, and asks the metrics that it is told of", () => {
+    const options = read("--target http://a --scenario slow-readers --metrics http://n:1/metrics --metrics-key s");
+    expect(options).toMatchObject({
+      scenario: "slow-readers",
+      streams: [1000],
+      metrics: { url: "http://n:1/metrics", key: "s" },
+      watched: { pids: [], treePids: [] },
+    });
+  });
+
+  it("watches the node that runs here when its slow streams are measured, through either door", () => {
+    for (const line of ["--scenario slow-readers", "--target node --scenario slow-readers"]) {
+      expect(read(line, { running })).toMatchObject({
+        metrics: { url: "http://127.0.0.1:50052/metrics", key: "node-secret" },
+        watched: { pids: [], treePids: [77] },
+      });
+    }
+    expect(read("--target http://elsewhere --scenario slow-readers", { running })).toMatchObject({
+      metrics: undefined,
+      watched: { pids: [], treePids: [] },
+    });
+  });
+
+  it("needs no server to measure the scheduler", () => {
+    expect(read("--scenario step-cost")).toMatchObject({ target: undefined, streams: [1, 4, 8, 16, 64] });
+  });
+
+  it("knows a node's native door", () => {
+    expect(read("--target grpc://h:50051 --key s").target).toMatchObject({
+      kind: "node",
+      baseUrl: "http://h:50051",
+      key: "s",
+    });
+    expect(read("--target node", { running }).target).toMatchObject({
+      kind: "node",
+      baseUrl: "http://127.0.0.1:50051",
+      key: "node-secret",
+    });
   });
 
   it("gives help before it looks at anything else", () => {

@@ -1,28 +1,19 @@
 // What the command line of the benchmark means; throws sentences, reads no files.
-import { parseArgs } from "node:util";
+import { decimal, integer, integers, readFlags, type StringFlag, UsageError, type Values } from "./command-line.ts";
+import { beginMsMax, chunksMax, scriptOf } from "./slow-script.ts";
+import { measuresRunning, readTargets, type Surroundings, type TargetSpec } from "./target-spec.ts";
 
-/** A wrong command line; the message is a sentence without a final stop. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
-export interface ServerSpec {
-  readonly kind: "server";
-  readonly baseUrl: string;
-  readonly key: string | undefined;
-  readonly keyFlag: string;
-  readonly model: string | undefined;
-}
-
-export interface LoopSpec {
-  readonly kind: "loop";
-  /** A .gguf file or another model reference of the node; undefined stands for the default model. */
-  readonly model: string | undefined;
-}
+/** What is measured: speed by numbers of streams, unless told otherwise. */
+const scenarios = ["levels", "soak", "turns", "stall", "slow-readers", "step-cost"] as const;
+type Scenario = (typeof scenarios)[number];
+/** Those that are named by `--scenario`; the others are told by `--requests` and `--turns`. */
+const namedScenarios = ["stall", "slow-readers", "step-cost"] as const;
 
 export interface BenchOptions {
-  readonly target: ServerSpec | LoopSpec;
-  readonly against: ServerSpec | LoopSpec | undefined;
+  readonly scenario: Scenario;
+  /** Undefined when the scenario needs none. */
+  readonly target: TargetSpec | undefined;
+  readonly against: TargetSpec | undefined;
   readonly streams: readonly number[];
   readonly rounds: number;
   readonly warmup: number;
@@ -36,226 +27,183 @@ export interface BenchOptions {
   readonly pauseMs: number;
   readonly timeoutMs: number;
   readonly ratioMin: number | undefined;
+  readonly ratioMax: number | undefined;
   readonly loop: { readonly threads: number; readonly context: number | undefined; readonly batchTokens: number };
-  readonly soak: SoakOptions | undefined;
+  readonly turns: number;
+  readonly stall: StallOptions;
+  readonly slowReaders: SlowReadersOptions;
+  readonly soak: SoakOptions;
+  /** Processes whose memory is watched. */
+  readonly watched: { readonly pids: readonly number[]; readonly treePids: readonly number[] };
+  readonly metrics: { readonly url: string; readonly key: string | undefined } | undefined;
   readonly out: string | undefined;
 }
 
-export interface SoakOptions {
+interface StallOptions {
+  readonly quietTokens: number;
+  readonly longPromptTokens: number;
+}
+
+interface SlowReadersOptions {
+  readonly holdMs: number;
+  readonly chunkDelayMs: number;
+  /** Lag from which the run counts as failed, in milliseconds. */
+  readonly lagMaxMs: number;
+}
+
+interface SoakOptions {
   readonly requests: number;
-  readonly pids: readonly number[];
-  readonly treePids: readonly number[];
   /** Growth from which the run counts as failed, in per cent. */
   readonly growthMaxPercent: number;
 }
 
-export const usage = `npm run bench -- --target URL [--key K] [--against URL2 [--key2 K2]] [options]
+/** Flags that mean something in these scenarios only; the sentence names what they need. */
+const ownFlags: readonly (readonly [needs: string, scenarios: readonly Scenario[], names: readonly StringFlag[]])[] = [
+  ["--scenario stall", ["stall"], ["quiet-tokens", "long-prompt-tokens"]],
+  ["--scenario slow-readers", ["slow-readers"], ["hold", "chunk-delay", "metrics", "metrics-key", "lag-max"]],
+  ["--requests", ["soak"], ["rss-growth-max"]],
+  ["--requests or --scenario slow-readers", ["soak", "slow-readers"], ["rss", "rss-tree"]],
+];
 
-  --target URL       an OpenAI-compatible server (http://127.0.0.1:8787 or a base URL ending in /v1);
-                     without it the server that npm start runs here
-  --key K            its API key (or SLUICE_BENCH_KEY)
-  --model ID         the model to ask; default: the first of /v1/models
-  --against URL2     a second server, measured in turns with the first; "loop" is the bare decode loop
-                     with the default model, "loop:FILE.gguf" the same with another
-  --key2, --model2   for the second (or SLUICE_BENCH_KEY2)
-
-  --streams 1,4,8,16 concurrent streams, one measurement each
-  --rounds 5         rounds of each measurement and target
-  --warmup 1         rounds before them that are not counted
-  --per-stream 1     requests that each stream makes in a round, one after another
-  --max-tokens 64    tokens to generate in each request
-  --prompt-tokens 128, --shared-prefix 0
-                     tokens in a prompt, and how many of them all prompts have in common
-  --temperature 0    --ignore-eos (not OpenAI's; go on after the model's end)
-  --seed N           makes the prompts of an earlier run again
-  --pause 300        milliseconds of rest before each round
-  --timeout 300      seconds that one request may take
-  --ratio-min 0.9    exit 1 when a median ratio is below
-
-  --loop-threads N   compute threads of the loop; default: cores - 1, as the node's
-  --loop-context N   tokens of each of its sequences; default: what the requests need
-  --loop-batch 512   tokens in one of its batches
-
-  --requests 3000    instead: so many requests at the first number of --streams, and memory over them
-  --rss PID,PID      watch the resident memory of these processes
-  --rss-tree PID,... and of these with all their descendants
-  --rss-growth-max 5 exit 1 when a process grows by more per cent
-
-  --out FILE         where the JSON goes; default: bench/out/<time>.json
-`;
-
-const flags = {
-  help: { type: "boolean", short: "h" },
-  target: { type: "string" },
-  key: { type: "string" },
-  model: { type: "string" },
-  against: { type: "string" },
-  key2: { type: "string" },
-  model2: { type: "string" },
-  streams: { type: "string", default: "1,4,8,16" },
-  rounds: { type: "string", default: "5" },
-  warmup: { type: "string", default: "1" },
-  "per-stream": { type: "string", default: "1" },
-  "max-tokens": { type: "string", default: "64" },
-  "prompt-tokens": { type: "string", default: "128" },
-  "shared-prefix": { type: "string", default: "0" },
-  temperature: { type: "string", default: "0" },
-  "ignore-eos": { type: "boolean", default: false },
-  seed: { type: "string" },
-  pause: { type: "string", default: "300" },
-  timeout: { type: "string", default: "300" },
-  "ratio-min": { type: "string" },
-  "loop-threads": { type: "string" },
-  "loop-context": { type: "string" },
-  "loop-batch": { type: "string", default: "512" },
-  requests: { type: "string" },
-  rss: { type: "string" },
-  "rss-tree": { type: "string" },
-  "rss-growth-max": { type: "string", default: "5" },
-  out: { type: "string" },
-} as const;
-
-/** What the options' defaults depend on. */
-export interface Surroundings {
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly cores: number;
-  /** Milliseconds since the epoch; seeds the prompts. */
-  readonly now: number;
-  /** The server that `npm start` runs here, if any. */
-  readonly running: { readonly url: string; readonly key: string } | undefined;
-}
-
-type Values = ReturnType<typeof readFlags>;
-
-function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: false }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? (error.message.split(". ")[0] ?? error.message) : String(error));
-  }
-}
+const defaultStreams: Readonly<Record<Scenario, string>> = {
+  levels: "1,4,8,16",
+  soak: "1,4,8,16",
+  turns: "1",
+  stall: "1",
+  "slow-readers": "1000",
+  "step-cost": "1,4,8,16,64",
+};
 
 /** Reads the command line; "help" when it asks for help. Throws a UsageError. */
 export function readOptions(args: readonly string[], surroundings: Surroundings): BenchOptions | "help" {
   const values = readFlags(args);
   if (values.help) return "help";
-  const target = readTarget(values, surroundings);
-  const against = readAgainst(values, surroundings);
-  const promptTokens = integer(values, "prompt-tokens", 1, 1_000_000);
+  const scenario = readScenario(values);
+  const options = {
+    scenario,
+    ...readTargets(values, surroundings, scenario),
+    streams: integers(values, "streams", [1, 1024], 32, defaultStreams[scenario]),
+    ...readWorkload(values, scenario, surroundings),
+    loop: {
+      threads: integer(values, "loop-threads", 1, 1024, String(Math.max(1, surroundings.cores - 1))),
+      context: values["loop-context"] === undefined ? undefined : integer(values, "loop-context", 1, 10_000_000),
+      batchTokens: integer(values, "loop-batch", 1, 65_536),
+    },
+    ...readScenarioOptions(values),
+    watched: readWatched(values, scenario, surroundings),
+    out: values.out,
+  };
+  refuseContradictions(options, values);
+  return options;
+}
+
+function readScenarioOptions(values: Values): Pick<BenchOptions, "turns" | "stall" | "slowReaders" | "soak"> {
   return {
-    target,
-    against,
-    streams: integers(values, "streams", 1, 1024, 32),
+    turns: integer(values, "turns", 1, 16, "1"),
+    stall: {
+      quietTokens: integer(values, "quiet-tokens", 8, 10_000, "128"),
+      longPromptTokens: integer(values, "long-prompt-tokens", 1, 1_000_000, "4000"),
+    },
+    slowReaders: {
+      holdMs: integer(values, "hold", 1, 3600, "45") * 1000,
+      chunkDelayMs: integer(values, "chunk-delay", 1, 60_000, "1000"),
+      lagMaxMs: decimal(values, "lag-max", 0, 60_000, "20"),
+    },
+    soak: {
+      requests: integer(values, "requests", 3, 1_000_000, "3000"),
+      growthMaxPercent: decimal(values, "rss-growth-max", 0, 1000, "5"),
+    },
+  };
+}
+
+/** The processes that are named; of slow streams of the node that runs here, that one unless others are. */
+function readWatched(values: Values, scenario: Scenario, { running }: Surroundings): BenchOptions["watched"] {
+  const named = (name: "rss" | "rss-tree"): number[] =>
+    values[name] === undefined ? [] : integers(values, name, [1, 4_194_304], 64);
+  const watched = { pids: named("rss"), treePids: named("rss-tree") };
+  const isNamed = values.rss !== undefined || values["rss-tree"] !== undefined;
+  if (isNamed || scenario !== "slow-readers" || !measuresRunning(values) || running?.nodePid === undefined)
+    return watched;
+  return { pids: [], treePids: [running.nodePid] };
+}
+
+function readScenario(values: Values): Scenario {
+  const told: Scenario[] = [];
+  if (values.scenario !== undefined) {
+    const named = namedScenarios.find((name) => name === values.scenario);
+    if (named === undefined) {
+      throw new UsageError(`--scenario takes ${namedScenarios.join(", ")}, not "${values.scenario}"`);
+    }
+    told.push(named);
+  }
+  if (values.requests !== undefined) told.push("soak");
+  if (values.turns !== undefined && values.turns !== "1") told.push("turns");
+  if (told.length > 1) throw new UsageError("give one of --scenario, --turns and --requests");
+  const scenario = told[0] ?? "levels";
+  for (const [needs, within, names] of ownFlags) {
+    const lonely = names.find((name) => values[name] !== undefined);
+    if (lonely !== undefined && !within.includes(scenario)) throw new UsageError(`--${lonely} needs ${needs}`);
+  }
+  return scenario;
+}
+
+/** What is asked, how often and how long it may take. */
+function readWorkload(values: Values, scenario: Scenario, { now }: Surroundings) {
+  const promptTokens = integer(values, "prompt-tokens", 1, 1_000_000);
+  const bound = (name: "ratio-min" | "ratio-max"): number | undefined =>
+    values[name] === undefined ? undefined : decimal(values, name, 0, 1000);
+  return {
     rounds: integer(values, "rounds", 1, 1000),
     warmup: integer(values, "warmup", 0, 100),
     requestsPerStream: integer(values, "per-stream", 1, 1000),
-    maxTokens: integer(values, "max-tokens", 1, 100_000),
+    // The stream beside a long prompt is hung up on when that is in; until then it must not end.
+    maxTokens: integer(values, "max-tokens", 1, 100_000, scenario === "stall" ? "2048" : "64"),
     promptTokens,
     sharedPrefix: integer(values, "shared-prefix", 0, promptTokens),
     temperature: decimal(values, "temperature", 0, 2),
     ignoreEos: values["ignore-eos"],
-    seed: values.seed === undefined ? surroundings.now >>> 0 : integer(values, "seed", 0, 0xffffffff),
+    seed: values.seed === undefined ? now >>> 0 : integer(values, "seed", 0, 0xffffffff),
     pauseMs: integer(values, "pause", 0, 600_000),
     timeoutMs: integer(values, "timeout", 1, 86_400) * 1000,
-    ratioMin: values["ratio-min"] === undefined ? undefined : decimal(values, "ratio-min", 0, 1000),
-    loop: {
-      threads:
-        values["loop-threads"] === undefined
-          ? Math.max(1, surroundings.cores - 1)
-          : integer(values, "loop-threads", 1, 1024),
-      context: values["loop-context"] === undefined ? undefined : integer(values, "loop-context", 1, 10_000_000),
-      batchTokens: integer(values, "loop-batch", 1, 65_536),
-    },
-    soak: readSoak(values, against, target),
-    out: values.out,
+    ratioMin: bound("ratio-min"),
+    ratioMax: bound("ratio-max"),
   };
 }
 
-function readTarget(values: Values, { environment, running }: Surroundings): ServerSpec | LoopSpec {
-  const key = values.key ?? environment.SLUICE_BENCH_KEY;
-  if (values.target !== undefined) return readSpec(values.target, key, "--key", values.model);
-  if (running === undefined) {
-    throw new UsageError("nothing to measure: give --target URL, or run npm start first");
+/** Throws a UsageError when options are given that the scenario would have to ignore, or that it can't keep. */
+function refuseContradictions(options: BenchOptions, values: Values): void {
+  const { scenario, against, sharedPrefix, ratioMin, ratioMax } = options;
+  const hasPrompts = scenario === "levels" || scenario === "soak";
+  if (sharedPrefix > 0 && !hasPrompts) throw new UsageError("--shared-prefix has no meaning in this scenario");
+  if (options.requestsPerStream > 1 && !hasPrompts)
+    throw new UsageError("--per-stream has no meaning in this scenario");
+  if (ratioMin !== undefined && scenario !== "levels") {
+    throw new UsageError("--ratio-min bounds tokens per second, which this scenario does not measure");
   }
-  return readSpec(running.url, key ?? running.key, "--key", values.model);
-}
-
-function readAgainst(values: Values, { environment }: Surroundings): ServerSpec | LoopSpec | undefined {
-  if (values.against !== undefined) {
-    return readSpec(values.against, values.key2 ?? environment.SLUICE_BENCH_KEY2, "--key2", values.model2);
+  const hasLatencyRatio = scenario === "turns" || scenario === "stall";
+  const comparesFirstTokens = scenario === "levels" && sharedPrefix > 0 && against !== undefined;
+  if (ratioMax !== undefined && !hasLatencyRatio && !comparesFirstTokens) {
+    throw new UsageError("--ratio-max needs --turns, --scenario stall, or --shared-prefix with --against");
   }
-  const lonely = (["key2", "model2", "ratio-min"] as const).find((name) => values[name] !== undefined);
-  if (lonely !== undefined) throw new UsageError(`--${lonely} needs --against`);
-  return undefined;
+  if (scenario === "stall") refuseStall(options, values);
+  if (scenario === "slow-readers") refuseSlowReaders(options);
 }
 
-function readSpec(
-  text: string,
-  key: string | undefined,
-  keyFlag: string,
-  model: string | undefined,
-): ServerSpec | LoopSpec {
-  if (text === "loop") return { kind: "loop", model: undefined };
-  if (text.startsWith("loop:") && text.length > 5) return { kind: "loop", model: text.slice(5) };
-  return { kind: "server", baseUrl: baseUrlOf(text), key, keyFlag, model };
+function refuseStall({ stall, maxTokens }: BenchOptions, values: Values): void {
+  if (values.streams !== undefined) throw new UsageError("--scenario stall runs one stream: leave --streams out");
+  if (maxTokens > stall.quietTokens) return;
+  throw new UsageError("--max-tokens must be above --quiet-tokens: the stream has to go on while the prompt comes in");
 }
 
-/** Where a person's URL leads: `/v1` is added to a bare origin; any other path is taken as the base URL that it is. */
-function baseUrlOf(text: string): string {
-  let url: URL;
-  try {
-    url = new URL(/^[a-z]+:\/\//i.test(text) ? text : `http://${text}`);
-  } catch {
-    throw new UsageError(`"${text}" is no URL`);
+function refuseSlowReaders({ slowReaders, timeoutMs, streams }: BenchOptions): void {
+  if (streams.length > 1) throw new UsageError("--scenario slow-readers takes one --streams");
+  if (slowReaders.holdMs + beginMsMax > timeoutMs) {
+    throw new UsageError("--hold must leave a minute below --timeout, in which the streams begin");
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new UsageError(`"${text}" is no http: or https: URL`);
+  const { chunks } = scriptOf(slowReaders);
+  if (chunks > chunksMax) {
+    throw new UsageError(
+      `a stream has at most ${chunksMax} chunks, not ${chunks}: raise --chunk-delay or lower --hold`,
+    );
   }
-  const path = url.pathname.replace(/\/+$/, "");
-  return url.origin + (path === "" ? "/v1" : path);
-}
-
-function readSoak(
-  values: Values,
-  against: BenchOptions["against"],
-  target: ServerSpec | LoopSpec,
-): SoakOptions | undefined {
-  if (values.requests === undefined) {
-    const lonely = (["rss", "rss-tree"] as const).find((name) => values[name] !== undefined);
-    if (lonely !== undefined) throw new UsageError(`--${lonely} needs --requests`);
-    return undefined;
-  }
-  if (against !== undefined) throw new UsageError("--requests drives one server: leave --against out");
-  if (target.kind === "loop") throw new UsageError("--requests drives a server, not the loop");
-  return {
-    requests: integer(values, "requests", 3, 1_000_000),
-    pids: values.rss === undefined ? [] : integers(values, "rss", 1, 4_194_304, 64),
-    treePids: values["rss-tree"] === undefined ? [] : integers(values, "rss-tree", 1, 4_194_304, 64),
-    growthMaxPercent: decimal(values, "rss-growth-max", 0, 1000),
-  };
-}
-
-type StringFlag = { [Name in keyof Values]-?: Values[Name] extends string | undefined ? Name : never }[keyof Values];
-
-function integer(values: Values, name: StringFlag, min: number, max: number): number {
-  return parseInteger(values[name] ?? "", name, min, max);
-}
-
-function integers(values: Values, name: StringFlag, min: number, max: number, countMax: number): number[] {
-  const parts = (values[name] ?? "").split(",");
-  if (parts.length > countMax) throw new UsageError(`--${name} takes at most ${countMax} numbers`);
-  return parts.map((part) => parseInteger(part.trim(), name, min, max));
-}
-
-function parseInteger(text: string, name: string, min: number, max: number): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw new UsageError(`--${name} takes whole numbers from ${min} to ${max}, not "${text}"`);
-}
-
-function decimal(values: Values, name: StringFlag, min: number, max: number): number {
-  const text = values[name] ?? "";
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw new UsageError(`--${name} takes a number from ${min} to ${max}, not "${text}"`);
 }

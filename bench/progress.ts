@@ -35,6 +35,13 @@ export class Progress {
     else this.#output.write(`${name}\n`);
   }
 
+  /** Names a round of a measurement; `round` counts from 0, negative ones are the warm-up. */
+  round(measurement: string, round: number, rounds: number, target: string): void {
+    const detail = round < 0 ? "warm-up" : `round ${round + 1} of ${rounds}`;
+    // A line a measurement is enough where there is no bar.
+    this.stage(this.#output.isTTY ? `${measurement}, ${detail}, ${target}` : measurement);
+  }
+
   /** So many units more are done. */
   advance(units = 1): void {
     this.#done = Math.min(this.#total, this.#done + units);

@@ -33,6 +33,12 @@ describe("makePrompt", () => {
     expect(first.slice(0, 40)).toEqual(second.slice(0, 40));
     expect(first.slice(40)).not.toEqual(second.slice(40));
   });
+
+  it("shares nothing with the prompts of another group", () => {
+    const options = { seed: 5, wordCount: 60, sharedWords: 40 };
+    const beginnings = Array.from({ length: 1000 }, (_, group) => wordsOf(makePrompt(options, 1, group)).slice(0, 6));
+    expect(new Set(beginnings.map((beginning) => beginning.join(" "))).size).toBe(1000);
+  });
 });
 
 describe("wordsForTokens", () => {

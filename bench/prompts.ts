@@ -28,13 +28,13 @@ export interface PromptOptions {
   readonly seed: number;
   /** Words of each prompt apart from the closing request; at least 1. */
   readonly wordCount: number;
-  /** Words at the front that all prompts of this seed have in common. */
+  /** Words at the front that all prompts of one group have in common. */
   readonly sharedWords: number;
 }
 
-/** The nth prompt of a seed; prompts differ from the first word after the shared ones, mostly. */
-export function makePrompt(options: PromptOptions, ordinal: number): string {
-  const shared = randomSource(options.seed ^ 0x5ead);
+/** The nth prompt of a seed; prompts differ from the first word after their group's shared ones, mostly. */
+export function makePrompt(options: PromptOptions, ordinal: number, group = 0): string {
+  const shared = randomSource(Math.imul(group + 1, 0x85ebca6b) ^ options.seed ^ 0x5ead);
   const own = randomSource(Math.imul(ordinal + 1, 0x9e3779b1) ^ options.seed);
   const chosen: string[] = [];
   for (let index = 0; index < options.wordCount; index++) {
@@ -42,6 +42,13 @@ export function makePrompt(options: PromptOptions, ordinal: number): string {
     chosen.push(words[next() % words.length] ?? "word");
   }
   return chosen.join(" ") + request;
+}
+
+/** What a chat goes on with: a question of about 20 tokens, another one for each ordinal. */
+export function makeQuestion(seed: number, ordinal: number): string {
+  const source = randomSource(Math.imul(ordinal + 1, 0xc2b2ae35) ^ seed);
+  const chosen = Array.from({ length: 6 }, () => words[source() % words.length] ?? "word");
+  return `And what about ${chosen.join(", ")}? Another long list.`;
 }
 
 /** The word count at which a prompt has `promptTokens` tokens, given that one of `probeWords` words had `probeTokens`. */

@@ -1,7 +1,7 @@
 // Tables and notes from hand-made rounds.
 import { describe, expect, it } from "vitest";
 import type { Level } from "./compare.ts";
-import { levelLines, levelNotes, soakLines, summarizeLevel, summarizeSoak } from "./report.ts";
+import { firstTokensLine, levelLines, levelNotes, soakLines, summarizeLevel, summarizeSoak } from "./report.ts";
 import { RoundRecord } from "./target.ts";
 
 /** A round of one request: first token after `ttftMs`, then one every `itlMs`. */
@@ -65,6 +65,27 @@ describe("levelLines", () => {
     failed.failed("HTTP 500: x");
     const [line] = levelLines(summarizeLevel({ streams: 1, records: [[failed]] }));
     expect(line?.replace(/ +/g, " ")).toBe("1 A - - / - - / - 1");
+  });
+});
+
+describe("firstTokensLine", () => {
+  it("tells until when all requests had their first token, and the ratio round by round", () => {
+    const late = roundOf(2, 100, 1);
+    late.started(1050);
+    late.chunk(1400, 1050, true);
+    const { firstTokensRatio, ...rest } = summarizeLevel({ streams: 2, records: [[late], [roundOf(2, 800, 1)]] });
+    expect(firstTokensRatio?.median).toBe(0.5);
+    expect(firstTokensLine({ ...rest, firstTokensRatio }).trim()).toBe(
+      "until all had their first token, ms: A 400 (400-400), B 800 (800-800), A/B 0.50 (0.50-0.50)",
+    );
+  });
+
+  it("has no time for a round in which one never came", () => {
+    const failed = roundOf(2, 100, 1);
+    failed.failed("HTTP 500: x");
+    expect(firstTokensLine(summarizeLevel({ streams: 2, records: [[failed]] })).trim()).toBe(
+      "until all had their first token, ms: A -",
+    );
   });
 });
 

@@ -1,16 +1,16 @@
 // Turns what was measured into a table for people and into the document of the JSON file.
 import type { Level } from "./compare.ts";
+import { letters, megabytes, row, short, withRange } from "./format.ts";
 import { growthOf, type MemoryGrowth, type SoakResult } from "./soak.ts";
 import { pairedRatio, type Spread, spreadOf } from "./statistics.ts";
-import type { RoundRecord, Target } from "./target.ts";
-
-/** Names of the targets in tables. */
-export const letters = ["A", "B"] as const;
+import { errorsOf, type RoundRecord, type Target } from "./target.ts";
 
 interface RoundFigures {
   readonly tokensPerSecond: number;
   readonly ttftP50Ms: number;
   readonly ttftP99Ms: number;
+  /** From the first request sent until every request had its first token. */
+  readonly allFirstTokensMs: number;
   readonly itlP50Ms: number;
   readonly itlP99Ms: number;
 }
@@ -35,6 +35,8 @@ export interface LevelSummary {
   readonly targets: readonly TargetSummary[];
   /** Tokens per second of A over B, round by round; undefined with one target. */
   readonly ratio: Spread | undefined;
+  /** Likewise of the time until all requests had their first token. */
+  readonly firstTokensRatio: Spread | undefined;
 }
 
 function figuresOf(record: RoundRecord): RoundFigures {
@@ -42,6 +44,7 @@ function figuresOf(record: RoundRecord): RoundFigures {
     tokensPerSecond: record.tokensPerSecond,
     ttftP50Ms: record.ttft.percentile(0.5),
     ttftP99Ms: record.ttft.percentile(0.99),
+    allFirstTokensMs: record.allFirstTokensMs,
     itlP50Ms: record.itl.percentile(0.5),
     itlP99Ms: record.itl.percentile(0.99),
   };
@@ -51,10 +54,6 @@ function summarizeTarget(records: readonly RoundRecord[]): TargetSummary {
   const rounds = records.map(figuresOf);
   const sum = (pick: (record: RoundRecord) => number): number => records.reduce((total, one) => total + pick(one), 0);
   const spread = (name: keyof RoundFigures): Spread => spreadOf(rounds.map((round) => round[name]));
-  const errors: Record<string, number> = {};
-  for (const record of records) {
-    for (const [reason, count] of record.errors) errors[reason] = (errors[reason] ?? 0) + count;
-  }
   const succeeded = sum((record) => record.requests - record.errorCount);
   return {
     rounds,
@@ -62,6 +61,7 @@ function summarizeTarget(records: readonly RoundRecord[]): TargetSummary {
       tokensPerSecond: spread("tokensPerSecond"),
       ttftP50Ms: spread("ttftP50Ms"),
       ttftP99Ms: spread("ttftP99Ms"),
+      allFirstTokensMs: spread("allFirstTokensMs"),
       itlP50Ms: spread("itlP50Ms"),
       itlP99Ms: spread("itlP99Ms"),
     },
@@ -70,17 +70,21 @@ function summarizeTarget(records: readonly RoundRecord[]): TargetSummary {
     completionTokensMean: sum((record) => record.completionTokens) / succeeded,
     tokensPerChunk: sum((record) => record.completionTokens) / sum((record) => record.chunks),
     countedByChunks: sum((record) => record.countedByChunks),
-    errors,
+    errors: errorsOf(records),
   };
 }
 
 export function summarizeLevel(level: Level): LevelSummary {
   const targets = level.records.map(summarizeTarget);
-  const [first, second] = level.records.map((records) => records.map((record) => record.tokensPerSecond));
+  const ratioOf = (name: "tokensPerSecond" | "allFirstTokensMs"): Spread | undefined => {
+    const [first, second] = level.records.map((records) => records.map((record) => record[name]));
+    return first === undefined || second === undefined ? undefined : pairedRatio(first, second);
+  };
   return {
     streams: level.streams,
     targets,
-    ratio: first === undefined || second === undefined ? undefined : pairedRatio(first, second),
+    ratio: ratioOf("tokensPerSecond"),
+    firstTokensRatio: ratioOf("allFirstTokensMs"),
   };
 }
 
@@ -89,23 +93,33 @@ const widths = [8, 4, 26, 30, 30, 6];
 
 /** The line above the levels. */
 export function tableHead(): string {
-  return row(columns);
+  return row(columns, widths);
 }
 
 /** One level as lines of the table: medians over the rounds, minimum and maximum in parentheses. */
 export function levelLines(level: LevelSummary): string[] {
   const lines = level.targets.map(({ figures, errors }, index) =>
-    row([
-      index === 0 ? String(level.streams) : "",
-      letters[index] ?? "",
-      withRange(figures.tokensPerSecond),
-      `${withRange(figures.ttftP50Ms)} / ${short(figures.ttftP99Ms.median)}`,
-      `${withRange(figures.itlP50Ms)} / ${short(figures.itlP99Ms.median)}`,
-      String(Object.values(errors).reduce((total, count) => total + count, 0)),
-    ]),
+    row(
+      [
+        index === 0 ? String(level.streams) : "",
+        letters[index] ?? "",
+        withRange(figures.tokensPerSecond),
+        `${withRange(figures.ttftP50Ms)} / ${short(figures.ttftP99Ms.median)}`,
+        `${withRange(figures.itlP50Ms)} / ${short(figures.itlP99Ms.median)}`,
+        String(Object.values(errors).reduce((total, count) => total + count, 0)),
+      ],
+      widths,
+    ),
   );
-  if (level.ratio !== undefined) lines.push(row(["", "A/B", withRange(level.ratio)]));
+  if (level.ratio !== undefined) lines.push(row(["", "A/B", withRange(level.ratio)], widths));
   return lines;
+}
+
+/** Under a level whose prompts share a prefix: how long until all streams speak. */
+export function firstTokensLine({ targets, firstTokensRatio }: LevelSummary): string {
+  const times = targets.map(({ figures }, index) => `${letters[index]} ${withRange(figures.allFirstTokensMs)}`);
+  const ratio = firstTokensRatio === undefined ? [] : [`A/B ${withRange(firstTokensRatio)}`];
+  return `${" ".repeat(widths[0] ?? 0)}until all had their first token, ms: ${[...times, ...ratio].join(", ")}`;
 }
 
 /** What a reader must know before trusting a level; empty when nothing is odd. */
@@ -162,26 +176,4 @@ export function soakLines(summary: SoakSummary): string[] {
 /** How a target is named above the table. */
 export function targetLine(target: Target, index: number): string {
   return `${letters[index]}  ${target.label}  ${target.model}`;
-}
-
-function row(cells: readonly string[]): string {
-  return cells
-    .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-    .join("")
-    .trimEnd();
-}
-
-function withRange({ min, median, max }: Spread): string {
-  return Number.isNaN(median) ? "-" : `${short(median)} (${short(min)}-${short(max)})`;
-}
-
-/** Three digits that mean something; a dash for what there is not. */
-function short(value: number): string {
-  if (!Number.isFinite(value)) return "-";
-  if (value >= 100) return value.toFixed(0);
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
-}
-
-function megabytes(bytes: number): string {
-  return Number.isNaN(bytes) ? "-" : `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { MachineFacts } from "./machine.ts";
 import type { BenchOptions } from "./options.ts";
-import type { LevelSummary, SoakSummary } from "./report.ts";
+import type { Findings } from "./scenario.ts";
 import { BenchError, type Target } from "./target.ts";
 
 export interface Results {
@@ -12,8 +12,7 @@ export interface Results {
   readonly machine: MachineFacts;
   readonly options: BenchOptions;
   readonly targets: readonly Target[];
-  readonly levels: readonly LevelSummary[];
-  readonly soak: SoakSummary | undefined;
+  readonly findings: Findings;
   /** Ctrl-C ended the run early. */
   readonly interrupted: boolean;
 }
@@ -35,7 +34,7 @@ export async function writeResults(path: string, results: Results): Promise<void
 
 /** The document: keys stay out of it, since such files are sent around. Figures that do not exist are null. */
 function documentOf(results: Results): object {
-  const { target: _target, against: _against, out: _out, ...workload } = results.options;
+  const { target: _target, against: _against, metrics: _metrics, out: _out, ...workload } = results.options;
   return {
     version: 1,
     startedAt: results.startedAt,
@@ -43,7 +42,11 @@ function documentOf(results: Results): object {
     machine: results.machine,
     workload,
     targets: results.targets.map(({ label, model }) => ({ label, model })),
-    levels: results.levels,
-    soak: results.soak ?? null,
+    levels: results.findings.levels,
+    turns: results.findings.turns,
+    stepCost: results.findings.stepCost,
+    soak: results.findings.soak ?? null,
+    stall: results.findings.stall ?? null,
+    slowReaders: results.findings.slowReaders ?? null,
   };
 }

@@ -8,6 +8,7 @@ import { machineFacts } from "./machine.ts";
 import { readOptions } from "./options.ts";
 import { run } from "./run.ts";
 import { BenchError } from "./target.ts";
+import { runBenchOf } from "./testing/run-bench.ts";
 
 let directory: string;
 let output: string[];
@@ -29,17 +30,8 @@ async function serve(behaviour: FakeBehaviour): Promise<string> {
   return server.origin;
 }
 
-async function runBench(args: string[], signal = new AbortController().signal): Promise<number> {
-  const options = readOptions([...args, "--pause", "0"], { environment: {}, cores: 2, now: 1, running: undefined });
-  if (options === "help") throw new Error("asked for help");
-  const surroundings = {
-    machine: await machineFacts("."),
-    startedAt: "2026-01-02T03:04:05.000Z",
-    outPath: join(directory, "deep", "out.json"),
-    print: (line: string) => void output.push(line),
-    progressOutput: { write: () => true },
-  };
-  return run(options, surroundings, signal);
+function runBench(args: string[]): Promise<number> {
+  return runBenchOf(args, join(directory, "deep", "out.json"), (line) => void output.push(line));
 }
 
 interface Document {

@@ -1,8 +1,7 @@
 // Sends many requests at a fixed number of streams and watches what processes hold in memory meanwhile.
-
-import type { HttpTarget } from "./http-target.ts";
 import type { ProcessMemory } from "./process-memory.ts";
 import { makePrompt, type PromptOptions } from "./prompts.ts";
+import type { ServerTarget } from "./server-target.ts";
 import { median } from "./statistics.ts";
 import { BenchError, RoundRecord, type Sampling } from "./target.ts";
 
@@ -57,7 +56,7 @@ export function windowStartOf(requests: number): number {
 
 /** Runs the plan; `onRequest` is told of each request's end. Rejects with the signal's reason or a BenchError. */
 export async function soak(
-  target: HttpTarget,
+  target: ServerTarget,
   plan: SoakPlan,
   onRequest: () => void,
   signal: AbortSignal,
