@@ -90,4 +90,35 @@ describe("the addon of node-llama-cpp 3.21.1", () => {
       expect(await addon.context.sampleToken(index, addon.createSampler({ temperature: 0 }))).toBe(alone);
     }
   });
+
+  it("moves a grammar's state on with what is drawn, and copies one that was begun before", async () => {
+    const index = await prefill(0);
+    const [one, two] = [addon.grammars.begin('root ::= "ab" | "cd"'), addon.grammars.begin('root ::= "ab" | "cd"')];
+    const [a, b, c, end] = ["a", "b", "c", "<|im_end|>"].map((text) => addon.model.tokenize(text, true)[0] as number);
+    const may = (state: typeof one) => [a, b, c, end].map((token) => addon.grammars.mayBeNext(state, token as number));
+    expect(may(one)).toEqual([true, false, true, false]);
+    addon.grammars.accept(one, a as number);
+    expect(may(one)).toEqual([false, true, false, false]);
+    expect(may(two)).toEqual([true, false, true, false]);
+    addon.grammars.accept(one, b as number);
+    expect(may(one)).toEqual([false, false, false, true]);
+    const sampler = addon.createSampler({ temperature: 0, grammarEvaluationState: two });
+    const drawn = await addon.context.sampleToken(index, sampler);
+    expect(["a", "ab", "c", "cd"]).toContain(addon.model.detokenize(Uint32Array.of(drawn), false));
+    expect(addon.grammars.mayBeNext(two, drawn)).toBe(false);
+    // It draws some token or other when none is left, and then has no state.
+    const ends = Array.from({ length: 49_152 }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
+    const complete = addon.createSampler({
+      temperature: 1,
+      seed: 1,
+      grammarEvaluationState: one,
+      tokenBiasKeys: Uint32Array.from(ends),
+      tokenBiasValues: Float32Array.from(ends, () => -Infinity),
+    });
+    await expect(addon.context.sampleToken(index, complete)).rejects.toThrow("empty grammar stack");
+  });
+
+  it("does not take a text that is no grammar", () => {
+    expect(() => addon.grammars.begin('root ::= "a')).toThrow("parse");
+  });
 });

@@ -11,6 +11,9 @@ export interface GateSampling {
   readonly banned: readonly number[];
 }
 
+/** By the first byte of a character, where its second must begin (RFC 3629, section 4). */
+const overlongBelow: Readonly<Record<number, number>> = { 224: 0xa0, 240: 0x90 };
+
 export class GrammarGate {
   readonly #engine: Engine;
   readonly #options: GrammarOptions;
@@ -20,6 +23,8 @@ export class GrammarGate {
   /** Text in which `opening` or `after` may have begun. */
   #tail = "";
   #phase: "opening" | "waiting" | "holding";
+  /** The first byte of a character whose second may come next and must not make it longer than it need be. */
+  #lead: number | undefined;
   /** Whether the sampler was not told yet what changed. */
   #changed = false;
 
@@ -43,7 +48,7 @@ export class GrammarGate {
   }
 
   get sampling(): GateSampling {
-    if (this.#state !== undefined) return { state: this.#state, banned: this.#silent };
+    if (this.#state !== undefined) return { state: this.#state, banned: [...this.#silent, ...this.#overlong()] };
     const { mayEndBefore } = this.#options;
     return { state: undefined, banned: mayEndBefore === true ? [] : this.#engine.endOfGenerationTokens };
   }
@@ -73,10 +78,24 @@ export class GrammarGate {
    */
   push(bytes: Uint8Array, forced: boolean): string | undefined {
     const text = this.#decoder.decode(bytes, { stream: true });
+    this.#hearLead(bytes.at(-1));
     if (this.#phase === "holding") return forced ? this.#skip(text) : undefined;
     this.#tail += text;
     if (this.#phase === "opening") this.#hearOpening();
     return this.#phase === "waiting" ? this.#hearEnd() : undefined;
+  }
+
+  #hearLead(last: number | undefined): void {
+    if (last === undefined) return;
+    const lead = last in overlongBelow ? last : undefined;
+    if (lead !== this.#lead && this.#state !== undefined) this.#changed = true;
+    this.#lead = lead;
+  }
+
+  /** To the engine a character that is written in too many bytes is one; in text it is none, but a mark for each byte. */
+  #overlong(): readonly number[] {
+    const below = this.#lead === undefined ? undefined : overlongBelow[this.#lead];
+    return below === undefined ? [] : this.#engine.vocabulary.tokensBeginning(0x80, below - 1);
   }
 
   #hearOpening(): void {

@@ -99,4 +99,16 @@ describe("facts about all tokens", () => {
     expect(words.indivisibleTexts()).toEqual(["<|im_start|>", "<think>"]);
     expect([...words.textsWithSpace()]).toEqual(["of the", ".\n", "\uFFFD a"]);
   });
+
+  it("lists the tokens that add nothing, and those that begin with certain bytes", () => {
+    const words = vocabulary("bpe", [
+      { text: "<|im_start|>", attributes: control, written: "" },
+      { text: "abc" },
+      { text: "¸", written: "\uFFFD" },
+      { text: "à¸", written: "\uFFFD" },
+    ]);
+    expect(words.silentTokens()).toEqual([0]);
+    expect(words.tokensBeginning(0x80, 0xbf)).toEqual([2]);
+    expect(words.tokensBeginning(0x61, 0xe0)).toEqual([1, 2, 3]);
+  });
 });

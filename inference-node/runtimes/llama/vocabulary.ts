@@ -17,6 +17,7 @@ export class Vocabulary {
   readonly #spelling: TokenSpelling;
   readonly #bytes: (Uint8Array | undefined)[];
   #silent: readonly number[] | undefined;
+  #byFirstByte: number[][] | undefined;
 
   constructor(model: AddonModel, size: number, vocabularyType: string) {
     this.#model = model;
@@ -38,6 +39,15 @@ export class Vocabulary {
   controlText(token: number): string {
     const isControl = (this.#model.getTokenAttributes(token) & (attribute.CONTROL | attribute.UNKNOWN)) !== 0;
     return isControl ? this.#model.getTokenString(token) : "";
+  }
+
+  /** Tokens whose first byte lies in a range. */
+  tokensBeginning(firstByte: number, lastByte: number): readonly number[] {
+    if (this.#byFirstByte === undefined) {
+      this.#byFirstByte = Array.from({ length: 256 }, () => []);
+      for (let token = 0; token < this.size; token++) this.#byFirstByte[this.bytes(token)[0] ?? -1]?.push(token);
+    }
+    return this.#byFirstByte.slice(firstByte, lastByte + 1).flat();
   }
 
   /** Tokens that add nothing to the output and do not end it. */
