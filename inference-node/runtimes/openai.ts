@@ -244,10 +244,10 @@ class OpenAiRuntime implements Runtime {
     };
   }
 
-  #target({ upstreamId, thinking }: FoundModel): BodyTarget {
+  #target({ upstreamId, thinking, effort, contextLength }: FoundModel): BodyTarget {
     const { hostname } = this.#options.config.address;
     const newerLimitName = hostname === "api.openai.com" || hostname.endsWith(".openai.azure.com");
-    return { flavor: this.#flavor(), upstreamId, newerLimitName, thinking };
+    return { flavor: this.#flavor(), upstreamId, contextLength, newerLimitName, thinking, effort };
   }
 
   #flavor(): Flavor {

@@ -1,6 +1,6 @@
 // Turns the chunks of a streamed answer into the runtime's events: prefilled, deltas, and what is known at the end.
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Delta,
   type Finished,
@@ -17,8 +17,9 @@ import type { RuntimeEvent } from "../../runtime.ts";
 import { failureStatus, malformed, upstreamError } from "./errors.ts";
 import { countField, field, listField, numberField, objectOf, stringField } from "./json.ts";
 import { readLogprobs } from "./logprobs.ts";
+import { type Choice, flushed, type Part, partsOf, stoppedBy } from "./pieces.ts";
 import { ToolCalls } from "./tool-calls.ts";
-import { readUsage } from "./usage.ts";
+import { readUsage, summed } from "./usage.ts";
 
 export interface AnswerOptions {
   readonly request: GenerateRequest;
@@ -27,23 +28,11 @@ export interface AnswerOptions {
   readonly contextLength: number;
   /** Named when the engine names none. */
   readonly fingerprint: string;
+  /** Each of several choices has a count of its own at the end, as llama-server has it; else there is one for all. */
+  readonly usagePerChoice: boolean;
   /** Milliseconds of a clock that never goes back. */
   readonly monotonic: () => number;
 }
-
-interface Choice {
-  /** Tokens so far, by the engine's count or by pieces. */
-  tokens: number;
-  /** Half of a surrogate pair that a piece ended with, by kind of piece. */
-  readonly held: Map<"text" | "reasoning", string>;
-  readonly calls: ToolCalls;
-  reason: FinishReason | undefined;
-  /** What the engine says ended it: a string, a token's id, or nothing. */
-  stoppedBy: unknown;
-  stopSequence: string;
-}
-
-type Part = Delta["part"];
 
 /** Reads one answer. Feed it every chunk; then ask for `finished`. */
 export class Answer {
@@ -108,11 +97,13 @@ export class Answer {
     const events: RuntimeEvent[] = [];
     if (choices.length === 0) {
       // With choices it is a count on the way, of one of them.
-      if (usage !== undefined) this.#usage = usage;
+      if (usage !== undefined) this.#usage = this.#options.usagePerChoice ? summed(this.#usage, usage) : usage;
       return events;
     }
-    if (this.#firstAt === undefined) events.push(this.#prefilled(chunk, usage));
+    this.#fingerprint ??= stringField(chunk, "system_fingerprint") || this.#options.fingerprint;
     for (const one of choices) this.#readChoice(one, chunk, usage, events);
+    // A chunk that only opens the answer comes before anything is known, with some engines before the prompt was read.
+    if (this.#firstAt === undefined && (events.length > 0 || this.ended)) events.unshift(this.#prefilled(chunk, usage));
     // Engines that send no chunk for it alone put the whole count beside the last choice.
     if (this.#choices.length === 1 || (this.ended && choices.length > 1)) this.#lastUsage = usage ?? this.#lastUsage;
     return events;
@@ -135,7 +126,7 @@ export class Answer {
       reason: reasons[0] ?? FinishReason.STOP,
       stopSequence: this.#choices[0]?.stopSequence ?? "",
       usage,
-      timings: { prefill: durationFromMs(Math.round(prefill)), decode: durationFromMs(Math.round(decode)) },
+      timings: { prefill: milliseconds(prefill), decode: milliseconds(decode) },
       systemFingerprint: this.#fingerprint ?? this.#options.fingerprint,
       choices:
         this.#choices.length === 1
@@ -153,13 +144,12 @@ export class Answer {
     const cachedTokens = countField(timings, "cache_n") ?? 0;
     const timed = countField(timings, "prompt_n");
     this.#firstAt = this.#options.monotonic();
-    this.#fingerprint = stringField(chunk, "system_fingerprint") || this.#options.fingerprint;
     return {
       case: "prefilled",
       value: create(PrefilledSchema, {
         promptTokens: usage?.promptTokens || (timed === undefined ? this.#options.promptTokens : timed + cachedTokens),
         cachedTokens: usage?.cachedTokens || cachedTokens,
-        systemFingerprint: this.#fingerprint,
+        systemFingerprint: this.#fingerprint ?? this.#options.fingerprint,
       }),
     };
   }
@@ -245,6 +235,10 @@ export class Answer {
   }
 }
 
+function milliseconds(ms: number): Duration {
+  return durationFromMs(Math.max(0, Math.round(ms)));
+}
+
 const finishReasons: Readonly<Record<string, FinishReason>> = {
   stop: FinishReason.STOP,
   length: FinishReason.LENGTH,
@@ -252,45 +246,3 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
   function_call: FinishReason.TOOL_CALLS,
   content_filter: FinishReason.CONTENT_FILTER,
 };
-
-/** vLLM's, SGLang's and llama-server's word for what ended an answer; the last has it in a chunk before the last one. */
-function stoppedBy(entry: unknown, chunk: unknown): unknown {
-  const word = stringField(field(chunk, "__verbose"), "stopping_word");
-  return field(entry, "stop_reason") ?? field(entry, "matched_stop") ?? (word || undefined);
-}
-
-/** The pieces of a choice: reasoning under either of its names, text, then calls. */
-function partsOf(entry: unknown, choice: Choice): Part[] {
-  const delta = field(entry, "delta");
-  const parts: Part[] = [];
-  const reasoning = stringField(delta, "reasoning_content") || stringField(delta, "reasoning");
-  const text = stringField(delta, "content") || stringField(delta, "refusal") || stringField(entry, "text");
-  for (const [kind, piece] of [
-    ["reasoning", reasoning],
-    ["text", text],
-  ] as const) {
-    if (!piece) continue;
-    const value = joined(choice, kind, piece);
-    if (value !== "") parts.push({ case: kind, value });
-  }
-  for (const call of listField(delta, "tool_calls")) {
-    for (const value of choice.calls.read(call)) parts.push({ case: "toolCall", value });
-  }
-  return parts;
-}
-
-/** Holds back the first half of a character that an engine cut in two. */
-function joined({ held }: Choice, kind: "text" | "reasoning", piece: string): string {
-  const whole = (held.get(kind) ?? "") + piece;
-  held.delete(kind);
-  const last = whole.charCodeAt(whole.length - 1);
-  if (last < 0xd800 || last > 0xdbff) return whole.toWellFormed();
-  held.set(kind, whole.slice(-1));
-  return whole.slice(0, -1).toWellFormed();
-}
-
-function flushed({ held }: Choice): Part[] {
-  const rest = [...held].map(([kind, half]): Part => ({ case: kind, value: half.toWellFormed() }));
-  held.clear();
-  return rest;
-}

@@ -1,6 +1,6 @@
 // Which engine is behind an address is found out from what it says itself, with what its models can do.
 import { afterEach, expect, test } from "vitest";
-import { Thinking_Mode } from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { Thinking_Effort, Thinking_Mode } from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
 import { Capability, ModelState } from "../../../proto/gen/sluice/inference/v1/model_pb.js";
 import { eventually } from "../../testing/test-node.ts";
 import { type Asked, chunk, done, type Handler, json, models, sse, usageChunk } from "./testing/fake-upstream.ts";
@@ -81,6 +81,35 @@ test("a switch for thinking is found by what the template makes of it, used, and
   expect(open?.engine.to("/v1/chat/completions")[0]?.body.chat_template_kwargs).toEqual({ enable_thinking: false });
   const counted = open?.engine.to("/tokenize").at(-1)?.body;
   expect(counted).toMatchObject({ chat_template_kwargs: { enable_thinking: false }, messages: [{ content: "Hello" }] });
+});
+
+test("levels of effort are taken where the template tells them apart, and refused where it does not", async () => {
+  const leveled: Handler = (response, asked) => {
+    const { reasoning_effort: effort = "" } = (asked.body.chat_template_kwargs ?? {}) as { reasoning_effort?: string };
+    // A word of one token each: only which one it is differs.
+    json(200, { count: 7, tokens: [effort.length] })(response, asked);
+  };
+  const high = { thinking: { effort: Thinking_Effort.HIGH } };
+  const { model, runtime } = await found({ "/tokenize": leveled, "/v1/chat/completions": answer });
+  expect(model.capabilities).toContain(Capability.REASONING);
+  await run(runtime, high);
+  expect(open?.engine.to("/v1/chat/completions")[0]?.body.reasoning_effort).toBe("high");
+  await expect(run(runtime, { thinking: { mode: Thinking_Mode.DISABLED } })).rejects.toMatchObject({
+    param: "thinking.mode",
+  });
+  await open?.close();
+  const switched = await found({ "/tokenize": tokenizer, "/v1/chat/completions": answer });
+  await expect(run(switched.runtime, high)).rejects.toMatchObject({ param: "thinking.effort" });
+});
+
+test("llama-server has tools when the template has, since it leaves them out of any other", async () => {
+  const list = models("m", { owned_by: "llamacpp", meta: { n_ctx: 512 } });
+  const caps = (supports: boolean): Handler => json(200, { chat_template_caps: { supports_tools: supports } });
+  const without = await found({ "/v1/models": list, "/props": caps(false) });
+  expect(without.model.capabilities).not.toContain(Capability.TOOLS);
+  await open?.close();
+  const having = await found({ "/v1/models": list, "/props": caps(true) });
+  expect(having.model.capabilities).toContain(Capability.TOOLS);
 });
 
 test("a template without a switch gives no capability to reason, unless the operator says so", async () => {

@@ -21,6 +21,8 @@ export interface FoundModel {
   readonly vocabularySize: number | undefined;
   readonly embeddingDimensions: number;
   readonly thinking: ThinkingSwitch | undefined;
+  /** Whether it knows levels of effort. */
+  readonly effort: boolean;
   /** Whether the engine counts chats for us. */
   readonly counts: boolean;
 }
@@ -158,10 +160,10 @@ async function findModel(
 ): Promise<FoundModel> {
   const { config } = options;
   const { upstreamId } = served;
-  const { counts, thinking } = await probeTemplate(askEngine(options), { flavor, upstreamId }, signal);
+  const { counts, thinking, effort } = await probeTemplate(askEngine(options), { flavor, upstreamId }, signal);
   const dimensions = await embeddingLength(options, flavor, upstreamId, signal);
   const meta = field(entry, "meta");
-  const found = capabilitiesOf(flavor, thinking, dimensions);
+  const found = capabilitiesOf(flavor, { thinking, dimensions, props });
   const capabilities = config.capabilities ?? found;
   const reasons = capabilities.includes(Capability.REASONING);
   return {
@@ -173,6 +175,8 @@ async function findModel(
     vocabularySize: countField(meta, "n_vocab"),
     embeddingDimensions: dimensions,
     thinking: thinking ?? (reasons ? assumedSwitch(flavor) : undefined),
+    // Of a template that nobody can look at, the operator's word that the model reasons is all there is.
+    effort: effort || !counts || config.capabilities?.includes(Capability.REASONING) === true,
     counts,
   };
 }
@@ -208,11 +212,18 @@ function contextLengthOf({ contextLength }: DiscoverOptions, entry: unknown, pro
   );
 }
 
-function capabilitiesOf(flavor: Flavor, thinking: ThinkingSwitch | undefined, dimensions: number): Capability[] {
-  const { chat, completion } = flavor;
+interface Found {
+  thinking: ThinkingSwitch | undefined;
+  dimensions: number;
+  props: unknown;
+}
+
+function capabilitiesOf({ chat, completion }: Flavor, { thinking, dimensions, props }: Found): Capability[] {
+  // llama-server takes tools for any template, and leaves them out where it knows of none in it.
+  const toolsLeftOut = field(field(props, "chat_template_caps"), "supports_tools") === false;
   const has: [Capability, boolean][] = [
     [Capability.CHAT, chat.size > 0],
-    [Capability.TOOLS, chat.has("tools")],
+    [Capability.TOOLS, chat.has("tools") && !toolsLeftOut],
     // Sluice refuses by name what a model of its does not do.
     [Capability.REASONING, thinking !== undefined || chat.has("thinking")],
     [Capability.STRUCTURED_OUTPUT, chat.has("response_format")],

@@ -77,6 +77,7 @@ async function* attempt(
     promptTokens: prepared.promptTokens,
     contextLength: model.contextLength,
     fingerprint: `fp_${deps.flavor.name}_${model.id}`,
+    usagePerChoice: deps.flavor.name === "llama-server",
     monotonic: () => deps.clock.monotonic(),
   });
   const response = await open(deps, generation, signal);

@@ -49,7 +49,8 @@ export async function preparePrompt(
   const counted = { flavor, upstreamId };
   if (form.case === "chat") {
     const variables = templateVariables(thinking, model.thinking);
-    return { promptTokens: await countChat(ask, counted, form.value, signal, variables), ...known };
+    const { count } = await countChat(ask, counted, form.value, signal, variables);
+    return { promptTokens: count, ...known };
   }
   const tokens = await tokenize(ask, counted, form.value, { asPrompt: true, specialTokens: false }, signal);
   // llama-server would read special tokens in a text as such; as ids it takes them as they were counted.

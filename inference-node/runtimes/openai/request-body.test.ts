@@ -1,51 +1,11 @@
-// Every field of a request reaches the engine under the name that it knows, or is refused by the contract's.
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import {
-  type GenerateRequest,
-  GenerateRequestSchema,
-  Priority,
-  Thinking_Effort,
-  Thinking_Mode,
-} from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
-import { Role, ToolChoice_Mode, type ToolChoiceSchema } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
+import { Priority, Thinking_Effort } from "../../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { Role } from "../../../proto/gen/sluice/inference/v1/prompt_pb.js";
 import { Code } from "../../node-error.ts";
 import { requestedFeatures } from "../../request-features.ts";
 import { FLAVORS, type FlavorName, featuresOf, flavorOf } from "./flavor.ts";
 import { upstreamRequest } from "./request-body.ts";
-import type { ThinkingSwitch } from "./thinking-probe.ts";
-
-type Init = Exclude<MessageInitShape<typeof GenerateRequestSchema>, { $typeName: string }>;
-
-const user = { role: Role.USER, content: "Hello" };
-
-function requestOf(init: Init): GenerateRequest {
-  const prompt: Init["prompt"] = { form: { case: "chat", value: { messages: [user] } } };
-  return create(GenerateRequestSchema, { requestId: "r1", model: "m", prompt, ...init });
-}
-
-interface How {
-  thinking?: ThinkingSwitch;
-  limit?: number;
-  newerLimitName?: boolean;
-}
-
-/** The body for an engine, or the code and field of the refusal. */
-function send(
-  name: FlavorName,
-  init: Init,
-  { thinking, limit, newerLimitName = false }: How = {},
-): Record<string, unknown> {
-  const target = { flavor: flavorOf(name), upstreamId: "up", newerLimitName, thinking };
-  try {
-    return { ...upstreamRequest(requestOf(init), target, { limit }).body };
-  } catch (thrown) {
-    const { code, param } = thrown as { code: number; param: string };
-    return { refused: [code, param] };
-  }
-}
-
-const refused = (param: string) => ({ refused: [Code.UNIMPLEMENTED, param] });
+import { type Init, refused, requestOf, send } from "./testing/send.ts";
 
 test("a plain chat is streamed, with usage always asked for", () => {
   for (const name of FLAVORS) {
@@ -106,7 +66,7 @@ test.each<[string, Init, Partial<Record<FlavorName, Record<string, unknown>>>, s
     { sampling: { repetitionPenalty: 1.2 } },
     {
       vllm: { repetition_penalty: 1.2 },
-      "llama-server": { repeat_penalty: 1.2, repeat_last_n: -1 },
+      "llama-server": { repeat_penalty: 1.2, repeat_last_n: 512 },
       sglang: { repetition_penalty: 1.2 },
       "tensorrt-llm": { repetition_penalty: 1.2 },
       sluice: { repetition_penalty: 1.2 },
@@ -275,7 +235,14 @@ test("a long seed keeps both its ends, in as many bits as the engine takes", () 
 
 test("a text and its token ids go to the completions, and are refused where there are none", () => {
   const text: Init = { prompt: { form: { case: "text", value: "Once" } }, logprobs: { output: true, top: 3 } };
-  const target = { flavor: flavorOf("vllm"), upstreamId: "up", newerLimitName: false, thinking: undefined };
+  const target = {
+    flavor: flavorOf("vllm"),
+    upstreamId: "up",
+    contextLength: 512,
+    effort: true,
+    newerLimitName: false,
+    thinking: undefined,
+  };
   expect(upstreamRequest(requestOf(text), target, { limit: 5 })).toMatchObject({
     path: "/completions",
     body: { prompt: "Once", logprobs: 3, max_tokens: 5 },
@@ -298,83 +265,17 @@ test("a schema is the response format, also in llama-server's completions, and m
   expect(send("vllm", jsonSchema("[]"))).toEqual(bad);
 });
 
-test("reasoning is switched by what the template knows, and refused where nothing switches it", () => {
-  const on: Init = { thinking: { mode: Thinking_Mode.ENABLED } };
-  const off: Init = { thinking: { mode: Thinking_Mode.DISABLED } };
-  expect(send("vllm", off, { thinking: "enable_thinking" })).toMatchObject({
-    chat_template_kwargs: { enable_thinking: false },
-  });
-  expect(send("sglang", on, { thinking: "thinking" })).toMatchObject({ chat_template_kwargs: { thinking: true } });
-  expect(send("openai", off, { thinking: "effort" })).toMatchObject({ reasoning_effort: "none" });
-  expect(send("openai", on, { thinking: "effort" })).not.toHaveProperty("reasoning_effort");
-  expect(send("vllm", off, { thinking: "always" })).toEqual(refused("thinking.mode"));
-  expect(send("vllm", on)).toEqual(refused("thinking.mode"));
-  expect(send("sluice", off)).toMatchObject({ thinking: { type: "disabled" } });
-});
-
-test("roles, calls, results and reasoning of a history are written in the engine's shapes", () => {
-  const messages = [
-    { role: Role.DEVELOPER, content: "Be brief." },
-    { role: Role.USER, content: "Hi", name: "Ada" },
-    { role: Role.ASSISTANT, content: "", reasoning: "hm", toolCalls: [{ id: "c1", name: "f", arguments: "{}" }] },
-    { role: Role.TOOL, content: "7", toolCallId: "c1" },
-  ];
-  const init: Init = { prompt: { form: { case: "chat", value: { messages } } } };
-  const calls = [{ id: "c1", type: "function", function: { name: "f", arguments: "{}" } }];
-  expect(send("vllm", init).messages).toEqual([
-    { role: "system", content: "Be brief." },
-    { role: "user", content: "Hi", name: "Ada" },
-    { role: "assistant", content: null, reasoning_content: "hm", reasoning: "hm", tool_calls: calls },
-    { role: "tool", content: "7", tool_call_id: "c1" },
-  ]);
-  expect(send("openai", init).messages).toMatchObject([{ role: "developer" }, {}, { reasoning_content: "hm" }, {}]);
-});
-
-test("tools and the choice among them: allowed ones by list where there is one, else no others are offered", () => {
-  const tools = [
-    { name: "f", description: "d", parametersJson: '{"type":"object","properties":{"a":{}}}', strict: true },
-    { name: "g" },
-  ];
-  const init = (toolChoice: MessageInitShape<typeof ToolChoiceSchema>): Init => ({
-    prompt: { form: { case: "chat", value: { messages: [user], tools, toolChoice, parallelToolCalls: false } } },
-  });
-  const body = send("vllm", init({ mode: ToolChoice_Mode.NAMED, name: "f" }));
-  expect(body).toMatchObject({
-    tool_choice: { type: "function", function: { name: "f" } },
-    parallel_tool_calls: false,
-  });
-  expect(body.tools).toEqual([
-    {
-      type: "function",
-      function: { name: "f", description: "d", parameters: { type: "object", properties: { a: {} } }, strict: true },
-    },
-    { type: "function", function: { name: "g", parameters: { type: "object", properties: {} } } },
-  ]);
-  const allowed = init({ mode: ToolChoice_Mode.REQUIRED, allowedNames: ["g"] });
-  expect(send("vllm", allowed)).toMatchObject({ tool_choice: "required", tools: [{ function: { name: "g" } }] });
-  expect(send("openai", allowed)).toMatchObject({
-    tool_choice: { type: "allowed_tools", allowed_tools: { mode: "required", tools: [{ function: { name: "g" } }] } },
-    tools: [{ function: { name: "f" } }, { function: { name: "g" } }],
-  });
-});
-
-test("a beginning that is to be gone on with is marked as the engine reads it; one that is not is not gone on with", () => {
-  const messages = [user, { role: Role.ASSISTANT, content: "Well," }];
-  const chat = (continueFinalMessage: boolean): Init => ({
-    prompt: { form: { case: "chat", value: { messages, continueFinalMessage } } },
-  });
-  expect(send("vllm", chat(true))).toMatchObject({ continue_final_message: true, add_generation_prompt: false });
-  expect(send("sglang", chat(true))).toMatchObject({ continue_final_message: true });
-  expect(send("sluice", chat(true)).messages).toMatchObject([{}, { prefix: true }]);
-  expect(send("openai", chat(true))).toEqual(refused("prompt.chat.continue_final_message"));
-  expect(send("vllm", chat(false))).not.toHaveProperty("continue_final_message");
-  expect(send("llama-server", chat(false))).toEqual(refused("prompt.chat.messages"));
-});
-
 test("an engine's own description of its API decides over what is known of its kind", () => {
   const chat = new Set(["temperature", "max_tokens", "guided_regex", "thinking_token_budget"]);
   const flavor = flavorOf("vllm", { chat, completion: new Set() });
-  const target = { flavor, upstreamId: "up", newerLimitName: false, thinking: undefined };
+  const target = {
+    flavor,
+    upstreamId: "up",
+    contextLength: 512,
+    effort: true,
+    newerLimitName: false,
+    thinking: undefined,
+  };
   const body = (init: Init) => upstreamRequest(requestOf(init), target, { limit: undefined }).body;
   expect(body({ constraint: { kind: { case: "regex", value: "a" } } })).toMatchObject({ guided_regex: "a" });
   expect(body({ thinking: { budgetTokens: 3 } })).toMatchObject({ thinking_token_budget: 3 });

@@ -18,8 +18,12 @@ export interface BodyTarget {
   readonly upstreamId: string;
   /** Whether the limit goes by its newer name, as at OpenAI itself. */
   readonly newerLimitName: boolean;
+  /** Tokens. */
+  readonly contextLength: number;
   /** How the model's template is told whether to reason; undefined when it can't be. */
   readonly thinking: ThinkingSwitch | undefined;
+  /** Whether the model knows levels of effort. */
+  readonly effort: boolean;
 }
 
 export interface UpstreamRequest {
@@ -53,7 +57,7 @@ export function upstreamRequest(
   else if (form?.case === "tokens") body.prompt = form.value.ids;
   if (known.has("timings_per_token")) body.timings_per_token = true;
   if (limit !== undefined) body[isChat && target.newerLimitName ? "max_completion_tokens" : "max_tokens"] = limit;
-  sampling(request, flavor, known, put);
+  sampling(request, target, known, put);
   stopping(request, flavor, known, put);
   logprobs(request, isChat, known, body);
   thinking(request, target, known, put);
@@ -71,7 +75,12 @@ function streamOptions(known: ReadonlySet<string>): JsonObject {
   return { include_usage: true, ...(known.has("continuous_usage_stats") && { continuous_usage_stats: true }) };
 }
 
-function sampling({ sampling: given }: GenerateRequest, flavor: Flavor, known: ReadonlySet<string>, put: Put): void {
+function sampling(
+  { sampling: given }: GenerateRequest,
+  { flavor, contextLength }: BodyTarget,
+  known: ReadonlySet<string>,
+  put: Put,
+): void {
   if (given === undefined) return;
   const set = (name: string, value: unknown, param: string): void => {
     if (value !== undefined) put(name, value, `sampling.${param}`);
@@ -92,7 +101,7 @@ function sampling({ sampling: given }: GenerateRequest, flavor: Flavor, known: R
   }
   const penalised = given.presencePenalty || given.frequencyPenalty || (given.repetitionPenalty ?? 1) !== 1;
   // Otherwise llama-server looks at the last 64 tokens only.
-  if (penalised && known.has("repeat_last_n")) put("repeat_last_n", -1, "sampling");
+  if (penalised && known.has("repeat_last_n")) put("repeat_last_n", contextLength, "sampling");
   if (given.seed !== undefined) set("seed", seedOf(given.seed, flavor.seedBits), "seed");
   if (given.logitBias.length === 0) return;
   set("logit_bias", Object.fromEntries(given.logitBias.map(({ tokenId, bias }) => [tokenId, bias])), "logit_bias");
@@ -152,7 +161,7 @@ export const effortWords: Readonly<Record<Thinking_Effort, string>> = {
 
 function thinking(
   { thinking: given }: GenerateRequest,
-  { flavor, thinking: templateSwitch }: BodyTarget,
+  { flavor, thinking: templateSwitch, effort: knowsEffort }: BodyTarget,
   known: ReadonlySet<string>,
   put: Put,
 ): void {
@@ -171,6 +180,7 @@ function thinking(
   }
   const word = effortWords[effort];
   if (word === "") return;
+  if (!knowsEffort) unsupported("thinking.effort", "the model's template knows no levels");
   if (!flavor.efforts.has(word)) unsupported("thinking.effort", `it knows ${[...flavor.efforts].join(", ")}`);
   put("reasoning_effort", word, "thinking.effort");
 }

@@ -36,6 +36,17 @@ test("text, reason and usage are passed on, and the fingerprint is the engine's 
   expect(ran.finished.timings?.prefill).toBeDefined();
 });
 
+test("a chunk that only opens the answer is no sign that the prompt was read", async () => {
+  const timings = { cache_n: 6, prompt_n: 1, prompt_ms: 1, predicted_n: 1, predicted_ms: 1 };
+  const ran = await answered(
+    sse(chunk({ role: "assistant", content: null }), chunk({ content: "a" }, null, { timings }), ...stop),
+  );
+  expect(ran.prefilled).toMatchObject({ promptTokens: 7, cachedTokens: 6 });
+  const empty = sse(chunk({ role: "assistant", content: "" }), ...stop);
+  open?.engine.routes.set("/v1/chat/completions", empty);
+  if (open) expect((await run(open.runtime)).deltas).toEqual([]);
+});
+
 test("usage is verbatim, details included, whatever was counted on the way", async () => {
   const usage = {
     prompt_tokens_details: { cached_tokens: 7 },
@@ -172,6 +183,19 @@ test("several answers keep their indexes, and each its reason", async () => {
     { choiceIndex: 0, reason: FinishReason.STOP },
     { choiceIndex: 1, reason: FinishReason.LENGTH },
   ]);
+});
+
+test("llama-server's usage of each of several answers is added up, the prompt counted once", async () => {
+  const of = (index: number, delta: object, finish: string | null = null) => ({
+    choices: [{ index, delta, finish_reason: finish }],
+  });
+  const cached = (tokens: number) => ({ prompt_tokens_details: { cached_tokens: tokens } });
+  const events = [of(0, { content: "a" }), of(0, {}, "stop"), usageChunk(9, 6, cached(4)), of(1, { content: "b" })];
+  const list = models("m", { owned_by: "llamacpp", meta: { n_ctx: 512 } });
+  const rest = [of(1, {}, "stop"), usageChunk(9, 5, cached(8)), done];
+  open = await fronted({ "/v1/models": list, "/v1/chat/completions": sse(...events, ...rest) });
+  const ran = await run(open.runtime, { choiceCount: 2 });
+  expect(ran.finished.usage).toMatchObject({ promptTokens: 9, completionTokens: 11, cachedTokens: 4 });
 });
 
 const logprobOf = (token: string, logprob: number) => ({ token, logprob, bytes: [...Buffer.from(token)] });

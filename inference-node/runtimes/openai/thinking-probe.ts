@@ -12,6 +12,8 @@ export interface ProbedTemplate {
   /** Whether the engine counts a chat's tokens. */
   readonly counts: boolean;
   readonly thinking: ThinkingSwitch | undefined;
+  /** Whether the template knows levels of effort. */
+  readonly effort: boolean;
 }
 
 const passing: ReadonlySet<string> = new Set([unreachable, timedOut, brokenOff, "UPSTREAM_BUSY"]);
@@ -19,15 +21,20 @@ const greeting = create(ChatPromptSchema, { messages: [{ role: Role.USER, conten
 
 /** Renders one chat with each switch on and off: a template that knows the switch makes another prompt of it. */
 export async function probeTemplate(ask: AskEngine, model: CountedModel, signal: AbortSignal): Promise<ProbedTemplate> {
-  const count = (variables?: Record<string, boolean>): Promise<number> =>
-    countChat(ask, model, greeting, signal, variables);
-  if ((await orUndefined(count())) === undefined) return { counts: false, thinking: undefined };
+  const render = async (variables?: Record<string, unknown>): Promise<string | undefined> => {
+    const rendered = await orUndefined(countChat(ask, model, greeting, signal, variables));
+    return rendered && `${rendered.count}:${rendered.ids.join(" ")}`;
+  };
+  const tells = async (name: string, one: unknown, other: unknown): Promise<boolean> => {
+    const [first, second] = [await render({ [name]: one }), await render({ [name]: other })];
+    return first !== undefined && second !== undefined && first !== second;
+  };
+  if ((await render()) === undefined) return { counts: false, thinking: undefined, effort: false };
+  const effort = await tells("reasoning_effort", "low", "medium");
   for (const name of ["enable_thinking", "thinking"] as const) {
-    const on = await orUndefined(count({ [name]: true }));
-    const off = await orUndefined(count({ [name]: false }));
-    if (on !== undefined && off !== undefined && on !== off) return { counts: true, thinking: name };
+    if (await tells(name, true, false)) return { counts: true, thinking: name, effort };
   }
-  return { counts: true, thinking: undefined };
+  return { counts: true, thinking: effort ? "always" : undefined, effort };
 }
 
 /** What the engine refuses it does not have; that it can't be reached is another matter. */

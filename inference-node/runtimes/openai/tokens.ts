@@ -16,6 +16,12 @@ export interface CountedModel {
   readonly upstreamId: string;
 }
 
+export interface CountedChat {
+  readonly count: number;
+  /** Empty of an engine that only counts. */
+  readonly ids: readonly number[];
+}
+
 /** Tokens of a rendered chat, template included. Rejects with UNIMPLEMENTED where the engine lends no tokenizer. */
 export async function countChat(
   ask: AskEngine,
@@ -23,7 +29,7 @@ export async function countChat(
   chat: ChatPrompt,
   signal: AbortSignal,
   templateVariables?: JsonObject,
-): Promise<number> {
+): Promise<CountedChat> {
   const { tool_choice: _choice, parallel_tool_calls: _parallel, ...fields } = chatFields(chat, flavor);
   const body = {
     ...fields,
@@ -33,11 +39,13 @@ export async function countChat(
     const rendered = await answered(ask("/apply-template", { body, signal }));
     const content = stringField(rendered, "prompt");
     if (content === undefined) throw malformed("there is no rendered prompt");
-    return (await llamaTokens(ask, { content, add_special: true, parse_special: true }, signal)).length;
+    const ids = await llamaTokens(ask, { content, add_special: true, parse_special: true }, signal);
+    return { count: ids.length, ids };
   }
   if (flavor.name !== "vllm" && flavor.name !== "sglang") throw noTokenizer();
   const counted = await answered(ask("/tokenize", { body: { model: upstreamId, ...body }, signal }));
-  return countField(counted, "count") ?? idsOf(counted, "tokens").length;
+  const ids = idsOf(counted, "tokens");
+  return { count: countField(counted, "count") ?? ids.length, ids };
 }
 
 /** The ids of a text. With `asPrompt` the tokens that begin every prompt come first. */

@@ -21,3 +21,17 @@ export function readUsage(usage: unknown): Usage | undefined {
     rejectedPredictionTokens: countField(ofCompletion, "rejected_prediction_tokens") ?? 0,
   });
 }
+
+/** What two answers to one prompt cost, which was prefilled once. */
+export function summed(one: Usage | undefined, other: Usage): Usage {
+  if (one === undefined) return other;
+  return create(UsageSchema, {
+    promptTokens: Math.max(one.promptTokens, other.promptTokens),
+    // Later answers take the prompt from the first: what that one took from elsewhere is what was reused.
+    cachedTokens: Math.min(one.cachedTokens, other.cachedTokens),
+    completionTokens: one.completionTokens + other.completionTokens,
+    reasoningTokens: one.reasoningTokens + other.reasoningTokens,
+    acceptedPredictionTokens: one.acceptedPredictionTokens + other.acceptedPredictionTokens,
+    rejectedPredictionTokens: one.rejectedPredictionTokens + other.rejectedPredictionTokens,
+  });
+}
