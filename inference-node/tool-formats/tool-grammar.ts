@@ -1,9 +1,10 @@
 // The grammar of tool calls in a model's own form: whatever it generates is a call of a tool on offer, with valid arguments.
 import { Work } from "../constraint/automaton.ts";
+import { requireFewReadings } from "../constraint/gbnf-ambiguity.ts";
 import { checkGbnf } from "../constraint/gbnf-check.ts";
 import { parseGbnf } from "../constraint/gbnf-parser.ts";
 import { countMax, GrammarBuilder, literal } from "../constraint/grammar-builder.ts";
-import { valueRule as anyValueRule, objectRule } from "../constraint/json-grammar.ts";
+import { valueRule as anyValueRule, gapRule, objectRule, spaceRule } from "../constraint/json-grammar.ts";
 import { schemaRule } from "../constraint/json-schema.ts";
 import { NodeError } from "../node-error.ts";
 import type { CallSyntax, ParameterSyntax } from "./format.ts";
@@ -69,8 +70,10 @@ export function callsOrWordsGrammar(options: ToolGrammarOptions): string {
 
 function checkedGrammar(builder: GrammarBuilder, root: string): string {
   const grammar = builder.grammar(root);
-  // A schema may have no finite document, which would keep the engine going without end.
-  checkGbnf(parseGbnf(grammar, path), path);
+  // A schema may have no finite document, or ever more readings of one: either would keep the engine going without end.
+  const written = parseGbnf(grammar, path);
+  checkGbnf(written, path);
+  requireFewReadings(written, path, [spaceRule(builder), gapRule(builder)]);
   return grammar;
 }
 
