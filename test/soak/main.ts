@@ -7,6 +7,9 @@ import { jsonOf, ProgressLine, reportOf } from "./report.ts";
 import { soak } from "./soak.ts";
 import { allHeld } from "./verdict.ts";
 
+/** A Ctrl-C comes twice, from the terminal and from npm: only a later one means "at once". */
+const secondSignalMs = 1_000;
+
 async function main(args: readonly string[]): Promise<number> {
   const options = readOptions(args, Date.now());
   if (options === "help") {
@@ -16,9 +19,11 @@ async function main(args: readonly string[]): Promise<number> {
   const controller = new AbortController();
   // Every client listens to it.
   setMaxListeners(0, controller.signal);
+  let interruptedAt = Number.POSITIVE_INFINITY;
   const interrupt = (): void => {
     // Whoever asks twice wants no verdict; the stack goes when its channel to this process ends.
-    if (controller.signal.aborted) process.exit(130);
+    if (performance.now() - interruptedAt > secondSignalMs) process.exit(130);
+    interruptedAt = Math.min(interruptedAt, performance.now());
     controller.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
