@@ -45,7 +45,8 @@ function checkStart(args: string[]): void {
 }
 
 function checkBench(args: string[]): void {
-  const running = { url: "http://127.0.0.1:8787", key: "sk-sluice-" };
+  const node = { node: "127.0.0.1:50051", nodeWeb: "http://127.0.0.1:50052", nodeSecret: "-", nodePid: undefined };
+  const running = { url: "http://127.0.0.1:8787", key: "sk-sluice-", ...node };
   readOptions(args, { environment: {}, cores: 2, now: 0, running });
 }
 

@@ -23,8 +23,13 @@ describe("in slices", () => {
   let engine: Engine;
   beforeAll(async () => {
     const { path: modelPath } = await resolveModel(DEFAULT_MODEL);
-    const unset = { batchTokens: undefined, kvMemoryMb: undefined, chatTemplate: undefined, prefixCache: { dir: "", bytesMax: 0, spill: undefined },
-      device: anyDevice };
+    const unset = {
+      batchTokens: undefined,
+      kvMemoryMb: undefined,
+      chatTemplate: undefined,
+      prefixCache: { dir: "", bytesMax: 0, spill: undefined },
+      device: anyDevice,
+    };
     engine = await loadEngine({ modelPath, threads: 1, sequences: 1, contextLength: 8192, ...unset }, () => undefined);
   });
 
