@@ -163,10 +163,11 @@ class Run {
     this.#stage = "checks";
     const stack = this.#stack;
     const { seed, growthMaxPercent, requestTimeoutMs } = this.#options;
-    const permits = await idleFault(stack);
+    const permits = await idleFault(stack).catch(unchecked);
     const random = new Random(seed, holderStream);
-    const slots = permits ?? (await slotFault({ stack, door, world, random, withinMs: requestTimeoutMs }));
-    const accounts = await accountFaults(stack, this.#ledger, world.sequences);
+    const proof = { stack, door, world, random, withinMs: requestTimeoutMs };
+    const slots = permits ?? (await slotFault(proof).catch(unchecked));
+    const accounts = await accountFaults(stack, this.#ledger, world.sequences).catch((error) => [unchecked(error)]);
     const deathFaults = this.#deathFaults();
     const nodePid = stack.pids.node ?? 0;
     const prefixes = prefixFaults(nodePid, prefixCacheMb * 1e6);
@@ -235,4 +236,9 @@ class Run {
   #now(): number {
     return performance.now() - this.#startedAt;
   }
+}
+
+/** The fault of a check that could not be made: a node that is gone breaks every guarantee, and has a verdict. */
+function unchecked(error: unknown): string {
+  return `It could not be checked, since the node did not answer: ${(error as Error).message}.`;
 }

@@ -81,6 +81,10 @@ test("a document that does not fit breaks its own guarantee, too", () => {
   expect(broken({ failed: 1, failures })).toHaveLength(2);
 });
 
+test("a few documents may be cut, all of them", () => {
+  expect(broken({ documents: { wanted: 0, whole: 0, cut: 3 } })).toEqual([]);
+});
+
 test("what a short run can't tell is neither held nor broken", () => {
   const short = verdictOf({
     ...well,
