@@ -50,6 +50,7 @@ export const usage = `npm run bench -- --target URL [--key K] [--against URL2 [-
                      bounded time; memory and the lag of the node's event loop
   --hold 45          seconds that all of them are held
   --chunk-delay 1000 milliseconds between two chunks of a stream
+  --spread 0         milliseconds over which the streams begin; 0 has their chunks come in step, the worst case
   --metrics URL      the node's /metrics, --metrics-key K its secret (or SLUICE_BENCH_METRICS_KEY);
                      default: those of the node that npm start runs, when that is the target
   --lag-max 20       exit 1 when the p99 of the event loop's lag is above, in milliseconds
@@ -97,6 +98,7 @@ const flags = {
   "long-prompt-tokens": { type: "string" },
   hold: { type: "string" },
   "chunk-delay": { type: "string" },
+  spread: { type: "string" },
   metrics: { type: "string" },
   "metrics-key": { type: "string" },
   "lag-max": { type: "string" },

@@ -47,6 +47,8 @@ interface StallOptions {
 interface SlowReadersOptions {
   readonly holdMs: number;
   readonly chunkDelayMs: number;
+  /** Over so long the streams begin; within the minute in which they must have begun. */
+  readonly spreadMs: number;
   /** Lag from which the run counts as failed, in milliseconds. */
   readonly lagMaxMs: number;
 }
@@ -60,7 +62,7 @@ interface SoakOptions {
 /** Flags that mean something in these scenarios only; the sentence names what they need. */
 const ownFlags: readonly (readonly [needs: string, scenarios: readonly Scenario[], names: readonly StringFlag[]])[] = [
   ["--scenario stall", ["stall"], ["quiet-tokens", "long-prompt-tokens"]],
-  ["--scenario slow-readers", ["slow-readers"], ["hold", "chunk-delay", "metrics", "metrics-key", "lag-max"]],
+  ["--scenario slow-readers", ["slow-readers"], ["hold", "chunk-delay", "spread", "metrics", "metrics-key", "lag-max"]],
   ["--requests", ["soak"], ["rss-growth-max"]],
   ["--requests or --scenario slow-readers", ["soak", "slow-readers"], ["rss", "rss-tree"]],
 ];
@@ -107,6 +109,7 @@ function readScenarioOptions(values: Values): Pick<BenchOptions, "turns" | "stal
     slowReaders: {
       holdMs: integer(values, "hold", 1, 3600, "45") * 1000,
       chunkDelayMs: integer(values, "chunk-delay", 1, 60_000, "1000"),
+      spreadMs: integer(values, "spread", 0, beginMsMax / 2, "0"),
       lagMaxMs: decimal(values, "lag-max", 0, 60_000, "20"),
     },
     soak: {

@@ -28,6 +28,7 @@ const plan: HoldPlan = {
   streams: 20,
   holdMs: 300,
   chunkDelayMs: 20,
+  spreadMs: 0,
   sampleMemory: undefined,
   readLag: undefined,
   pauseMs: 0,
@@ -62,6 +63,20 @@ describe("holdStreams", () => {
     expect(server.requests[0]?.messages).toEqual([{ role: "user", content: prompt }]);
     expect(JSON.parse(prompt)).toEqual({ chunks, delay_ms: 20 });
     expect(chunks * plan.chunkDelayMs).toBeGreaterThan(60_000 + plan.holdMs);
+  });
+
+  it("begins them over a time, one after another, when told so", async () => {
+    const arrivals: number[] = [];
+    const { target } = await started({
+      tokenMs: 20,
+      intercept: () => {
+        arrivals.push(performance.now());
+        return false;
+      },
+    });
+    const result = await holdStreams(target, { ...plan, streams: 4, spreadMs: 400 }, never);
+    expect(result.began).toBe(4);
+    expect((arrivals.at(-1) ?? 0) - (arrivals[0] ?? 0)).toBeGreaterThan(150);
   });
 
   it("counts streams that are refused or end before the hold is over as failed", async () => {

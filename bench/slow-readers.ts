@@ -19,6 +19,8 @@ const lagEveryMs = 5000;
 
 export interface HoldPlan extends SlowStream {
   readonly streams: number;
+  /** Milliseconds over which the streams begin. */
+  readonly spreadMs: number;
   /** Processes to look at; undefined when none are watched. */
   readonly sampleMemory: (() => Promise<ProcessMemory[]>) | undefined;
   /** Lag of the event loop in milliseconds; undefined when nobody tells. */
@@ -54,7 +56,10 @@ export async function holdStreams(target: ServerTarget, plan: HoldPlan, signal: 
     if (began + failed >= plan.streams) allBegan.resolve();
   };
   const { prompt, chunks } = scriptOf(plan);
-  const runStream = async (): Promise<void> => {
+  const runStream = async (index: number): Promise<void> => {
+    const waitMs = (index * plan.spreadMs) / plan.streams;
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal: listening }).catch(() => undefined);
+    if (listening.aborted) return;
     let previous = performance.now();
     let pieces = 0;
     record.started(previous);
@@ -78,7 +83,7 @@ export async function holdStreams(target: ServerTarget, plan: HoldPlan, signal: 
     if (pieces === 0) failed += 1;
     settle();
   };
-  const streams = Promise.all(Array.from({ length: plan.streams }, runStream));
+  const streams = Promise.all(Array.from({ length: plan.streams }, (_, index) => runStream(index)));
   try {
     await Promise.race([allBegan.promise, sleep(beginMsMax, undefined, { signal: listening })]);
     signal.throwIfAborted();
