@@ -35,6 +35,7 @@ const CLAIMS: readonly { code: string; output: RegExp }[] = [
 const COVERED: readonly { command: RegExp; by: readonly string[]; check: (args: string[]) => void }[] = [
   { command: /^npm start\b/, by: ["test/e2e/start.test.ts", "test/e2e/start.processes.test.ts"], check: checkStart },
   { command: /^npm test$/, by: ["test/run.ts"], check: () => undefined },
+  { command: /^npx sluice top$/, by: ["cli/commands/top.test.ts"], check: () => undefined },
   { command: /^npm run bench\b/, by: ["test/e2e/bench-loop.test.ts", "bench/main.error.test.ts"], check: checkBench },
 ];
 

@@ -133,12 +133,13 @@ describe("a constraint on a model that reasons", () => {
     required: ["n"],
   });
 
-  async function reasoned(chatTemplate: string, init: Partial<GenerateRequestInit>) {
+  /** Generates with "<", by which a thought begins, as likely as the bias makes it. */
+  async function reasoned(chatTemplate: string, init: Partial<GenerateRequestInit>, bias = 0) {
     const runtime = await defaultModelRuntime({ chatTemplate, sequences: 2 });
     await runtime.start();
     try {
       const [bracket] = await runtime.tokenize("", "<", false);
-      const logitBias = init.sampling === undefined ? [] : [{ tokenId: bracket as number, bias: 100 }];
+      const logitBias = [{ tokenId: bracket as number, bias }];
       const sampling = { temperature: 1, logitBias };
       return await generate(runtime, question, 60, { thinking: { budgetTokens: 8 }, ...answer, ...init, sampling });
     } finally {
@@ -155,10 +156,10 @@ describe("a constraint on a model that reasons", () => {
 
   it("lets the model open a thought itself, or not", async () => {
     const template = `${turns}<|im_start|>assistant\n{# <think></think> #}`;
-    const without = await reasoned(template, {});
+    const without = await reasoned(template, {}, -100);
     expect(JSON.parse(without.text)).toEqual({ n: expect.any(Number) });
     expect(without.finished.usage?.reasoningTokens).toBe(0);
-    const opened = await reasoned(template, { sampling: {} });
+    const opened = await reasoned(template, {}, 100);
     expect(JSON.parse(opened.text)).toEqual({ n: expect.any(Number) });
     expect(opened.finished.usage?.reasoningTokens).toBeGreaterThan(4);
   });
