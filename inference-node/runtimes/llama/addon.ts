@@ -2,6 +2,7 @@
 // pin; test/model/addon.contract.test.ts holds every one of them.
 import type { Llama, LlamaContext, LlamaModel } from "node-llama-cpp";
 import { type AddonGrammarState, type GrammarBindings, GrammarStates } from "./grammar-states.ts";
+import { NativeGarbage } from "./native-garbage.ts";
 
 /** A context's batch interface (node-llama-cpp 3.21.1, llama/addon/AddonContext.cpp). */
 export interface AddonContext {
@@ -70,6 +71,9 @@ export interface Addon {
   createSampler(config: AddonSamplerConfig): AddonSampler;
 }
 
+/** A sampler holds one of these for each token of the vocabulary, and `dispose` does not free them (AddonSampler.cpp). */
+const candidateBytes = 12;
+
 /** Reaches through the public objects; throws when this is not the version that the step loop was written for. */
 export function reachAddon(llama: Llama, model: LlamaModel, context: LlamaContext): Addon {
   const bindings = (llama as unknown as { _bindings?: Bindings })._bindings;
@@ -83,11 +87,14 @@ export function reachAddon(llama: Llama, model: LlamaModel, context: LlamaContex
   ) {
     throw new Error("node-llama-cpp's native objects are not where version 3.21.1 has them; install that version");
   }
+  const garbage = new NativeGarbage();
+  const samplerBytes = candidateBytes * (model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0);
   return {
     context: addonContext,
     model: addonModel,
     grammars: new GrammarStates(bindings, addonModel),
     createSampler: (config) => {
+      garbage.add(samplerBytes);
       const sampler = new bindings.AddonSampler(addonModel);
       sampler.applyConfig(config);
       return sampler;
