@@ -139,7 +139,8 @@ class Run {
     if (wanted > 0) await this.#documents(crowd, wanted);
     watched.abort();
     await watching;
-    return this.#conclude(door, world, trafficS, wanted);
+    // Whoever was interrupted could not get them all.
+    return this.#conclude(door, world, trafficS, this.#signal.aborted ? 0 : wanted);
   }
 
   /** The mixed traffic, with kills; gives the seconds that it took. */
