@@ -1,6 +1,9 @@
-// The test projects: unit (Node), edge (workerd), e2e (the real stack on loopback).
+// The test projects: unit (Node), edge (workerd), model (real weights), e2e (the real stack on loopback).
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+
+/** They measure what a user waits for, so that each has the machine alone. */
+const stackTests = ["test/e2e/**/*.test.ts", "test/clients/**/*.test.ts", "test/model/llama-hang.test.ts"];
 
 export default defineConfig({
   test: {
@@ -30,8 +33,17 @@ export default defineConfig({
       },
       {
         test: {
-          name: "e2e",
+          name: "model",
           include: ["test/**/*.test.ts"],
+          exclude: stackTests,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: stackTests,
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 120_000,

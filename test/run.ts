@@ -1,6 +1,6 @@
 // `npm test`: the checks of the tree, then every vitest project, then one line that counts them all.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_EMBEDDING_MODEL, DEFAULT_MODEL } from "../inference-node/model-source/catalogue.ts";
 import { checks } from "./support/checks.ts";
@@ -9,7 +9,7 @@ import { ensurePython } from "./support/python.ts";
 import { root } from "./support/stack.ts";
 import { type Tally, tally } from "./support/tally.ts";
 
-const PARTS = ["checks", "unit", "edge", "e2e"] as const;
+const PARTS = ["checks", "unit", "edge", "model", "e2e"] as const;
 type Part = (typeof PARTS)[number];
 
 const USAGE = `Usage: npm test -- [--only ${PARTS.join(",")}] [what vitest takes: files, -t NAME, ...]`;
@@ -49,20 +49,32 @@ async function runChecks(signal: AbortSignal): Promise<Tally> {
     const started = performance.now();
     const complaint = await run(signal);
     if (complaint === undefined) sum.passed += 1;
-    else sum.failed += 1;
+    else {
+      sum.failed += 1;
+      sum.remarks.push(`FAILED  ${name}`);
+    }
     console.log(`${complaint === undefined ? "  ok  " : "FAILED"}  ${name}  ${seconds(started)}`);
     if (complaint !== undefined) console.log(complaint);
   }
   return sum;
 }
 
+/** What vitest runs together. By itself it would leave one core out, which of two is half of the machine. */
+const GROUPS: { parts: readonly Part[]; workers: number }[] = [
+  { parts: ["unit", "edge"], workers: availableParallelism() },
+  // The weights are in memory as often as there are workers, and each computes on a core of its own.
+  { parts: ["model"], workers: Math.min(4, availableParallelism()) },
+  { parts: ["e2e"], workers: 1 },
+];
+
 /** Runs one group of vitest projects; groups follow each other, since the end-to-end tests want the machine alone. */
-async function runVitest(projects: string[], rest: string[], signal: AbortSignal): Promise<Tally> {
+async function runVitest(projects: string[], workers: number, rest: string[], signal: AbortSignal): Promise<Tally> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-vitest-"));
   const file = join(folder, "report.json");
   const program = join(root, "node_modules", "vitest", "vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
   const args = [...process.execArgv, program, "run", ...projects.map((name) => `--project=${name}`), ...reporters];
+  args.push(`--maxWorkers=${workers}`);
   // A filter may leave a project without a file; that the whole run has tests is checked at the end.
   if (rest.length > 0) args.push("--passWithNoTests", ...rest);
   try {
@@ -87,7 +99,7 @@ function readIfThere(path: string): string | undefined {
 
 /** Fetches now, where it can be seen, what a test would otherwise wait for; tests say themselves what they miss. */
 async function prepare(parts: readonly Part[], signal: AbortSignal): Promise<void> {
-  if (parts.includes("unit") || parts.includes("e2e")) {
+  if (parts.some((part) => part === "unit" || part === "model" || part === "e2e")) {
     console.log("Preparing the default models ...");
     const program = join(root, "inference-node", "model-source", "main.ts");
     for (const model of [DEFAULT_MODEL, DEFAULT_EMBEDDING_MODEL]) {
@@ -104,9 +116,9 @@ async function runAll({ parts, rest }: Plan, signal: AbortSignal): Promise<Tally
   const tallies: Tally[] = [];
   if (parts.includes("checks")) tallies.push(await runChecks(signal));
   await prepare(parts, signal);
-  const groups = [parts.filter((part) => part === "unit" || part === "edge"), parts.filter((part) => part === "e2e")];
-  for (const group of groups) {
-    if (group.length > 0 && !signal.aborted) tallies.push(await runVitest([...group], rest, signal));
+  for (const { parts: together, workers } of GROUPS) {
+    const group = parts.filter((part) => together.includes(part));
+    if (group.length > 0 && !signal.aborted) tallies.push(await runVitest(group, workers, rest, signal));
   }
   return tallies;
 }

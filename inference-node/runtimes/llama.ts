@@ -1,91 +1,35 @@
 // The native runtime: llama.cpp in a supervised child process, behind the seam.
-import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EmbedResponse } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
-import { DeltaSchema, type GenerateRequest, type Thinking } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
-import { Capability, type Model, ModelSchema, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
+import { DeltaSchema, type Thinking } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
+import { type Model, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { type Prompt, PromptSchema } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
-import type { Clock } from "../clock.ts";
-import type { LogEntry } from "../log.ts";
 import { Code, NodeError } from "../node-error.ts";
 import type { RequestFeature } from "../request-features.ts";
-import type { EngineFigures, PreparedPrompt, Runtime, RuntimeEvent, RuntimeRequest, StepFacts } from "../runtime.ts";
+import type { EngineFigures, Runtime, RuntimeEvent, RuntimeRequest, StepFacts } from "../runtime.ts";
 import { requireTextRoom, requireTokenRoom } from "../text-room.ts";
-import type { RenderedChat } from "../tool-formats/chat-format.ts";
 import { Chats } from "./llama/chats.ts";
 import { mergeChoices } from "./llama/choices.ts";
 import { anyDevice } from "./llama/config.ts";
 import { CrashReports } from "./llama/crash-report.ts";
 import { EventQueue } from "./llama/event-queue.ts";
+import { generateOptions, type LlamaPrompt, optionsOfChoice } from "./llama/generate-options.ts";
+import { type LlamaRuntimeOptions, loadedEntry, modelMessage } from "./llama/model-options.ts";
 import { requirePromptRoom } from "./llama/prompt-room.ts";
-import type { DeviceOptions, GenerateOptions, LoadedModel, SamplingOptions, StepSummary } from "./llama/protocol.ts";
+import type { GenerateOptions, LoadedModel, StepSummary } from "./llama/protocol.ts";
 import { Quarantine, requestKey } from "./llama/quarantine.ts";
 import { runtimeEvent } from "./llama/runtime-events.ts";
 import { removeStaleStateFolders, removeStateFolder, stateFolder } from "./llama/state-folder.ts";
 import { type ChildState, Supervisor } from "./llama/supervisor.ts";
 
-/** What tokens are drawn with when the request does not say. */
-export interface SamplingDefaults {
-  readonly temperature?: number | undefined;
-  readonly topP?: number | undefined;
-}
-
-export interface LlamaRuntimeOptions {
-  readonly modelPath: string;
-  readonly modelId: string;
-  readonly threads?: number | undefined;
-  readonly sequences?: number | undefined;
-  readonly contextLength?: number | undefined;
-  readonly batchTokens?: number | undefined;
-  readonly kvMemoryMb?: number | undefined;
-  /** Models that share the memory which is meant for keys and values; 1 when left out. */
-  readonly memoryShares?: number | undefined;
-  /** Any device when left out. */
-  readonly device?: DeviceOptions | undefined;
-  readonly defaultMaxTokens?: number | undefined;
-  readonly quantization?: string | undefined;
-  readonly license?: string | undefined;
-  readonly ownedBy?: string | undefined;
-  /** In place of the file's own chat template. */
-  readonly chatTemplate?: string | undefined;
-  readonly samplingDefaults?: SamplingDefaults | undefined;
-  /** Most MB of saved prompts; 0 saves none, undefined 256. */
-  readonly prefixCacheMb?: number | undefined;
-  readonly prefixSpill?: { readonly dir: string; readonly mb: number } | undefined;
-  /** Most tokens that are guessed ahead from what was said before; undefined guesses none. */
-  readonly guessTokensMax?: number | undefined;
-  /** The child's environment; must hold no secret. */
-  readonly childEnv?: Readonly<Record<string, string>> | undefined;
-  /** Resident MB above which the child is replaced; undefined sets no ceiling. */
-  readonly childMemoryMaxMb?: number | undefined;
-  /** Where reports on children that died go; undefined writes none. */
-  readonly crashDir?: string | undefined;
-  /** How long the engine may finish no step, or answer nothing, while it has work. */
-  readonly stepTimeoutMs: number;
-  /** How long the engine may take to load the model. */
-  readonly loadTimeoutMs: number;
-  readonly log: (entry: LogEntry) => void;
-  readonly clock: Clock;
-}
-
 /** How long a request whose turn came while the engine restarts waits for it. */
 const readyWaitMs = 15_000;
-
-/** Output limit of a request that names none, in tokens. */
-const defaultMaxTokens = 1024;
 
 /** Runs one GGUF model. */
 export function createLlamaRuntime(options: LlamaRuntimeOptions): Runtime {
   return new LlamaRuntime(options);
-}
-
-interface LlamaPrompt extends PreparedPrompt {
-  readonly tokens: Uint32Array;
-  /** Undefined unless the prompt is a chat. */
-  readonly chat: RenderedChat | undefined;
 }
 
 class LlamaRuntime implements Runtime {
@@ -189,25 +133,11 @@ class LlamaRuntime implements Runtime {
       draining: ModelState.UNAVAILABLE,
       down: ModelState.UNAVAILABLE,
     } as const;
-    const contextLength = loaded?.contextLength ?? 0;
     return [
-      create(ModelSchema, {
-        id: this.#options.modelId,
+      modelMessage(this.#options, loaded, {
         state: states[this.#state],
-        contextLength,
-        defaultMaxTokens: Math.min(this.#options.defaultMaxTokens ?? defaultMaxTokens, contextLength),
-        capabilities: [
-          Capability.LOGPROBS,
-          Capability.STRUCTURED_OUTPUT,
-          ...this.#chats.capabilities,
-          ...(loaded?.hasFillInMiddle ? [Capability.FILL_IN_MIDDLE] : []),
-        ],
-        quantization: this.#options.quantization ?? loaded?.quantization ?? "",
-        license: this.#options.license ?? loaded?.license ?? "",
-        ownedBy: this.#options.ownedBy ?? loaded?.organization ?? "",
-        createdAt: timestampFromMs(this.#createdAtMs),
-        runtime: this.kind,
-        sequences: loaded?.sequences ?? 0,
+        capabilities: this.#chats.capabilities,
+        createdAtMs: this.#createdAtMs,
       }),
     ];
   }
@@ -233,7 +163,7 @@ class LlamaRuntime implements Runtime {
 
   check(request: RuntimeRequest): void {
     // A constraint that can't be held is refused here.
-    const options = this.#generateOptions(request);
+    const options = this.#childOptions(request);
     if (!this.#quarantine.empty) this.#quarantine.check(requestKey(options));
   }
 
@@ -241,7 +171,7 @@ class LlamaRuntime implements Runtime {
     const events = this.#generate(request, signal);
     if (this.#quarantine.empty) return events;
     const ready = (): Promise<void> => this.#ready(signal);
-    return this.#quarantine.watch(requestKey(this.#generateOptions(request)), events, ready, signal);
+    return this.#quarantine.watch(requestKey(this.#childOptions(request)), events, ready, signal);
   }
 
   figures(): EngineFigures {
@@ -274,7 +204,7 @@ class LlamaRuntime implements Runtime {
   async *#generate(runtimeRequest: RuntimeRequest, signal: AbortSignal): AsyncGenerator<RuntimeEvent, void, undefined> {
     const { request } = runtimeRequest;
     const count = Math.max(1, request.choiceCount);
-    const options = this.#generateOptions(runtimeRequest);
+    const options = this.#childOptions(runtimeRequest);
     if (request.echo) yield* this.#echo(runtimeRequest, count);
     const sampled = Math.max(count, request.bestOf);
     if (sampled === 1) return yield* this.#generateOne(runtimeRequest, options, signal);
@@ -398,86 +328,9 @@ class LlamaRuntime implements Runtime {
     return `fp_${this.#loaded?.engine ?? "unknown"}_${this.#options.modelId}`;
   }
 
-  #generateOptions({ request, prepared, maxTokens }: RuntimeRequest): GenerateOptions {
-    const { logprobs, stopping, prefixCache, deterministic } = request;
-    const { tokens, chat } = prepared as LlamaPrompt;
-    const top = logprobs?.top ?? 0;
-    return {
-      requestId: request.requestId,
-      tokens,
-      ...this.#chats.childOptions(chat, stopping?.stopStrings ?? []),
-      maxTokens,
-      limitedByContext:
-        stopping?.maxTokens === undefined && prepared.promptTokens + maxTokens >= (this.#loaded?.contextLength ?? 0),
-      sampling: this.#sampling(request),
-      stopTokenIds: stopping?.stopTokenIds ?? [],
-      logprobs: logprobs?.output ? { top } : undefined,
-      promptLogprobs: logprobs?.prompt ? { top } : undefined,
-      prefixSalt: deterministic || prefixCache?.disabled ? undefined : (prefixCache?.salt ?? ""),
-      deterministic,
-      grammar: this.#chats.grammar(chat, request),
-      guessTokensMax: this.#options.guessTokensMax ?? 0,
-    };
+  #childOptions(request: RuntimeRequest): GenerateOptions {
+    return generateOptions(request, this.#options, this.#chats, this.#loaded?.contextLength ?? 0);
   }
-
-  #sampling({ sampling, stopping }: GenerateRequest): SamplingOptions {
-    const defaults = this.#options.samplingDefaults;
-    return {
-      temperature: sampling?.temperature ?? defaults?.temperature ?? 1,
-      topP: sampling?.topP ?? defaults?.topP ?? 1,
-      topK: sampling?.topK ?? 0,
-      minP: sampling?.minP ?? 0,
-      presencePenalty: sampling?.presencePenalty ?? 0,
-      frequencyPenalty: sampling?.frequencyPenalty ?? 0,
-      repetitionPenalty: sampling?.repetitionPenalty ?? 1,
-      seed: sampling?.seed === undefined ? randomBytes(4).readUInt32LE() : foldSeed(sampling.seed),
-      logitBias: sampling?.logitBias.map(({ tokenId, bias }) => ({ tokenId, bias })) ?? [],
-      ignoreEos: stopping?.ignoreEos ?? false,
-      minTokens: stopping?.minTokens ?? 0,
-    };
-  }
-}
-
-/** What the engine came up with, for whoever sizes a node. */
-function loadedEntry(model: LoadedModel, residentBytes = 0): LogEntry {
-  const { gpu, gpuDevices, gpuLayers, layers, sequences, contextLength, batchTokens, threads, kvMemoryMb } = model;
-  return {
-    level: "info",
-    event: "runtime.loaded",
-    gpu,
-    gpu_devices: gpuDevices,
-    gpu_layers: gpuLayers,
-    layers,
-    sequences,
-    context_length: contextLength,
-    batch_tokens: batchTokens,
-    threads,
-    kv_memory_mb: kvMemoryMb,
-    resident_mb: Math.round(residentBytes / 1e6),
-  };
-}
-
-/** One of several answers: with a seed of its own, and a prompt that is computed once for all of them. */
-function optionsOfChoice(
-  options: GenerateOptions,
-  index: number,
-  { bestOf, choiceCount, deterministic }: GenerateRequest,
-): GenerateOptions {
-  const { sampling, logprobs, prefixSalt, requestId } = options;
-  const ranked = bestOf > Math.max(1, choiceCount);
-  // No prompt of another request has this salt: what reads and leaves nothing still shares with itself.
-  const ownSalt = `\u0000${requestId}`;
-  return {
-    ...options,
-    sampling: { ...sampling, seed: (sampling.seed + index) >>> 0 },
-    logprobs: logprobs ?? (ranked ? { top: 0 } : undefined),
-    prefixSalt: deterministic ? undefined : (prefixSalt ?? ownSalt),
-  };
-}
-
-/** The engine seeds by 32 bits; both halves of a longer seed count. */
-function foldSeed(seed: bigint): number {
-  return Number((seed ^ (seed >> 32n)) & 0xffffffffn);
 }
 
 function cancelled(): NodeError {

@@ -141,7 +141,8 @@ describe("a constraint on a model that reasons", () => {
       const [bracket] = await runtime.tokenize("", "<", false);
       const logitBias = [{ tokenId: bracket as number, bias }];
       const sampling = { temperature: 1, logitBias };
-      return await generate(runtime, question, 60, { thinking: { budgetTokens: 8 }, ...answer, ...init, sampling });
+      // Room for the widest space that JSON may have.
+      return await generate(runtime, question, 200, { thinking: { budgetTokens: 8 }, ...answer, ...init, sampling });
     } finally {
       await runtime.close();
     }

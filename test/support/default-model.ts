@@ -5,7 +5,8 @@ import type { LogEntry } from "../../inference-node/log.ts";
 import { DEFAULT_MODEL } from "../../inference-node/model-source/catalogue.ts";
 import { resolveModel } from "../../inference-node/model-source/resolve.ts";
 import type { Runtime } from "../../inference-node/runtime.ts";
-import { createLlamaRuntime, type LlamaRuntimeOptions } from "../../inference-node/runtimes/llama.ts";
+import type { LlamaRuntimeOptions } from "../../inference-node/runtimes/llama/model-options.ts";
+import { createLlamaRuntime } from "../../inference-node/runtimes/llama.ts";
 
 /** A llama runtime on the default model, small enough to start in a second; not started yet. */
 export async function defaultModelRuntime(

@@ -27,12 +27,12 @@ describe("tally", () => {
   test("counts a file that could not be loaded as one failed test, and names it", () => {
     const files = [
       { name: "broken.test.ts", status: "failed", assertionResults: [] },
-      { name: "bad.test.ts", status: "failed", assertionResults: [{}] },
+      { name: "bad.test.ts", status: "failed", assertionResults: [{ status: "failed", fullName: "adds" }] },
     ];
     expect(tally(report({ passed: 1, failed: 1 }, files), 1, false)).toEqual({
       passed: 1,
       failed: 2,
-      remarks: ["broken.test.ts could not be loaded."],
+      remarks: ["FAILED  bad.test.ts: adds", "broken.test.ts could not be loaded."],
     });
   });
 

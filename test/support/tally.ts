@@ -3,8 +3,13 @@
 export interface Tally {
   passed: number;
   failed: number;
-  /** Why something counts as failed that no reporter has shown. */
+  /** What failed and why something else counts as failed, for the end of a long log. */
   remarks: string[];
+}
+
+interface AssertionResult {
+  fullName: string;
+  status: string;
 }
 
 interface VitestReport {
@@ -12,7 +17,7 @@ interface VitestReport {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { name: string; status: string; assertionResults: unknown[] }[];
+  testResults: { name: string; status: string; assertionResults: AssertionResult[] }[];
 }
 
 /**
@@ -26,10 +31,16 @@ export function tally(text: string | undefined, code: number, narrowed: boolean)
   const skipped = narrowed ? 0 : report.numPendingTests + report.numTodoTests;
   const unloaded = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0);
   const counted = { passed: report.numPassedTests, failed: report.numFailedTests + skipped + unloaded.length };
-  const remarks = unloaded.map((file) => `${file.name} could not be loaded.`);
+  const remarks = [...failures(report), ...unloaded.map((file) => `${file.name} could not be loaded.`)];
   if (skipped > 0) remarks.push(`${skipped} tests were skipped: a test runs, or goes.`);
   if (code === 0 || counted.failed > 0) return { ...counted, remarks };
   return { ...counted, failed: 1, remarks: [`vitest ended with exit code ${code} though no test failed.`] };
+}
+
+function failures(report: VitestReport): string[] {
+  return report.testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.filter((test) => test.status === "failed").map((test) => `FAILED  ${name}: ${test.fullName}`),
+  );
 }
 
 function parse(text: string | undefined): VitestReport | undefined {
