@@ -44,11 +44,11 @@ export function makePrompt(options: PromptOptions, ordinal: number, group = 0): 
   return chosen.join(" ") + request;
 }
 
-/** What a chat goes on with: a question of about 20 tokens, another one for each ordinal. */
+/** What a chat goes on with: a question of about 12 tokens, another one for each ordinal. */
 export function makeQuestion(seed: number, ordinal: number): string {
   const source = randomSource(Math.imul(ordinal + 1, 0xc2b2ae35) ^ seed);
-  const chosen = Array.from({ length: 6 }, () => words[source() % words.length] ?? "word");
-  return `And what about ${chosen.join(", ")}? Another long list.`;
+  const chosen = Array.from({ length: 2 }, () => words[source() % words.length] ?? "word");
+  return `And what about ${chosen.join(" or ")}? A list again.`;
 }
 
 /** The word count at which a prompt has `promptTokens` tokens, given that one of `probeWords` words had `probeTokens`. */

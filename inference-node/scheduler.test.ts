@@ -43,10 +43,7 @@ describe("planStep", () => {
       ...wide,
       shortTokensMax: 40,
     });
-    expect(plan).toEqual([
-      { slot: 0, tokens: 10, sample: false },
-      { slot: 5, tokens: 30, sample: true },
-    ]);
+    expect(plan).toEqual([{ slot: 5, tokens: 30, sample: true }]);
   });
 
   it("lets a short prompt pass a long one that came first", () => {
@@ -55,6 +52,21 @@ describe("planStep", () => {
       { slot: 0, tokens: 8, sample: false },
       { slot: 1, tokens: 100, sample: true },
     ]);
+  });
+
+  it("cuts a prompt after whole grains, beside decodes one token later", () => {
+    const budget = { ...wide, longTokensMax: 150 };
+    expect(planStep([prompt(0, 4000)], budget)).toEqual([{ slot: 0, tokens: 128, sample: false }]);
+    expect(planStep([prompt(0, 4000), decode(1)], budget)[0]?.tokens).toBe(129);
+    expect(planStep([prompt(0, 140, { of: 4000 })], budget)[0]?.tokens).toBe(140);
+    expect(planStep([prompt(0, 4000)], { ...budget, longTokensMax: 63 })[0]?.tokens).toBe(63);
+  });
+
+  it("begins no prompt with less than a grain behind another one's chunk", () => {
+    const budget = { ...wide, shortTokensMax: 150 };
+    expect(planStep([prompt(0, 120), prompt(1, 120)], budget)).toEqual([{ slot: 0, tokens: 120, sample: true }]);
+    expect(planStep([prompt(0, 120), prompt(1, 30)], budget).map(({ tokens }) => tokens)).toEqual([120, 30]);
+    expect(planStep([prompt(0, 80), prompt(1, 120)], budget).map(({ tokens }) => tokens)).toEqual([80, 64]);
   });
 
   it("keeps a token for a long prompt when short ones could fill the batch", () => {
@@ -136,10 +148,18 @@ function mulberry32(seed: number): () => number {
 }
 
 describe("PrefillPacer", () => {
-  const options = { stallFactor: 2, stepMsMax: 200, initialTokens: 32, tokensMin: 4, tokensMax: 512 };
+  const options = { stallFactor: 2, stepMsMax: 200, initialTokens: 32, tokensMax: 512 };
 
   it("starts with the initial chunk", () => {
     expect(new PrefillPacer(options).budget(3, 1)).toEqual({ shortTokensMax: 32, longTokensMax: 32 });
+  });
+
+  it("never takes less than a grain of a prompt alone, whatever its pace", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 640);
+    expect(pacer.budget(0, 1)).toEqual({ shortTokensMax: 64, longTokensMax: 64 });
+    const small = new PrefillPacer({ ...options, tokensMax: 16 });
+    expect(small.budget(0, 1)).toEqual({ shortTokensMax: 16, longTokensMax: 16 });
   });
 
   it("gives prompts alone twice the time bound", () => {
@@ -155,11 +175,25 @@ describe("PrefillPacer", () => {
     expect(pacer.budget(4, 1)).toEqual({ shortTokensMax: 40, longTokensMax: 12 });
   });
 
+  it("learns what a small chunk beside decodes costs, which is more than its tokens alone do", () => {
+    const pacer = new PrefillPacer(options);
+    pacer.observe(0, 32, 160);
+    pacer.observe(1, 0, 12);
+    for (let i = 0; i < 20; i++) {
+      const { longTokensMax } = pacer.budget(1, 1);
+      pacer.observe(1, longTokensMax, 12 + 5 + 7 * longTokensMax);
+    }
+    // 24 ms are two thirds of a gap: 5 for having a chunk at all, and 7 a token.
+    expect(pacer.budget(1, 1).longTokensMax).toBe(2);
+    pacer.observe(1, 300, 300);
+    expect(pacer.budget(1, 1).longTokensMax).toBe(2);
+  });
+
   it("gives short prompts more time the more of them wait, up to three times the bound, and long ones none", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 160);
     pacer.observe(4, 0, 30);
-    expect(pacer.budget(4, 4)).toEqual({ shortTokensMax: 80, longTokensMax: 12 });
+    expect(pacer.budget(4, 2)).toEqual({ shortTokensMax: 80, longTokensMax: 12 });
     expect(pacer.budget(4, 60)).toEqual({ shortTokensMax: 120, longTokensMax: 12 });
   });
 
@@ -167,7 +201,7 @@ describe("PrefillPacer", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 32, 32_000);
     pacer.observe(1, 0, 10);
-    expect(pacer.budget(1, 1)).toEqual({ shortTokensMax: 4, longTokensMax: 4 });
+    expect(pacer.budget(1, 1)).toEqual({ shortTokensMax: 1, longTokensMax: 1 });
   });
 
   it("never exceeds the batch, however fast the machine", () => {
@@ -186,6 +220,6 @@ describe("PrefillPacer", () => {
   it("takes no speed from chunks too short to tell", () => {
     const pacer = new PrefillPacer(options);
     pacer.observe(0, 2, 1000);
-    expect(pacer.budget(0, 1).shortTokensMax).toBe(32);
+    expect(pacer.budget(1, 1).shortTokensMax).toBe(32);
   });
 });

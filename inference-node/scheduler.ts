@@ -37,6 +37,13 @@ export interface StepItem {
 export const shortPromptTokensMax = 256;
 
 /**
+ * The CPU engine's attention takes rows of one sequence by 64, and fewer by a slower way: at 1,000 tokens of context a
+ * chunk of 63 takes as long as one of 85. Beside other sequences the first row is computed with theirs, so that a chunk
+ * has one more.
+ */
+const chunkGrainTokens = 64;
+
+/**
  * Plans one step: every decoding sequence gets its one token first, then their guesses, then short prompts and long prompts get chunks, each
  * kind in order of arrival and within its own budget, so that neither starves the other. The result is sorted by slot;
  * it is empty only when there is no sequence.
@@ -52,14 +59,15 @@ export function planStep(sequences: readonly SchedulableSequence[], budget: Step
       room -= 1;
     }
   }
+  const pieces = { grain: chunkGrainTokens, lead: items.length > 0 ? 1 : 0 };
   room -= addGuesses(sequences, room, items);
   prompts.sort((a, b) => a.arrival - b.arrival);
   const isShort = ({ promptTokens }: SchedulableSequence): boolean => promptTokens <= shortPromptTokensMax;
   const long = prompts.filter((prompt) => !isShort(prompt));
   // One token of the batch is kept for a long prompt, however many short ones there are.
   const roomForShort = Math.min(budget.shortTokensMax, room - (long.length > 0 ? 1 : 0));
-  room -= addChunks(prompts.filter(isShort), roomForShort, items);
-  addChunks(long, Math.min(budget.longTokensMax, room), items);
+  room -= addChunks(prompts.filter(isShort), roomForShort, pieces, items);
+  addChunks(long, Math.min(budget.longTokensMax, room), pieces, items);
   return items.sort((a, b) => a.slot - b.slot);
 }
 
@@ -78,12 +86,25 @@ function addGuesses(sequences: readonly SchedulableSequence[], room: number, ite
   return roomForGuesses - left;
 }
 
-/** Adds chunks of prompts until the tokens are used up; gives how many were. */
-function addChunks(prompts: readonly SchedulableSequence[], tokensMax: number, items: StepItem[]): number {
+/**
+ * Adds chunks of prompts until the tokens are used up; gives how many were. A chunk that leaves a part of its prompt for
+ * later is made of whole grains where it holds one, and one that would hold less than a grain is left for later behind
+ * another chunk.
+ */
+function addChunks(
+  prompts: readonly SchedulableSequence[],
+  tokensMax: number,
+  { grain, lead }: { grain: number; lead: number },
+  items: StepItem[],
+): number {
   let left = tokensMax;
   for (const { slot, promptTokensLeft } of prompts) {
-    if (left <= 0) break;
-    const tokens = Math.min(promptTokensLeft, left);
+    let tokens = Math.min(promptTokensLeft, left);
+    if (tokens < promptTokensLeft) {
+      if (tokens >= grain + lead) tokens -= (tokens - lead) % grain;
+      else if (left < tokensMax) break;
+    }
+    if (tokens <= 0) break;
     items.push({ slot, tokens, sample: tokens === promptTokensLeft });
     left -= tokens;
   }
@@ -97,9 +118,11 @@ export interface PrefillPacerOptions {
   readonly stepMsMax: number;
   /** The chunk before anything was measured, in tokens. */
   readonly initialTokens: number;
-  readonly tokensMin: number;
   readonly tokensMax: number;
 }
+
+/** A prompt alone of fewer tokens is not measured. */
+const informativeTokens = 4;
 
 /** New measurements count this much against what was known. */
 const learningRate = 0.3;
@@ -112,6 +135,8 @@ const learningRate = 0.3;
 export class PrefillPacer {
   readonly #options: PrefillPacerOptions;
   #msPerPromptToken: number | undefined;
+  /** What a token of a small chunk adds to a step of decodes: more than one of a large chunk. */
+  #msPerTokenBeside: number | undefined;
   /** Milliseconds of a step of n decodes, by n; at most one entry a slot. */
   readonly #decodeMs: number[] = [];
 
@@ -128,24 +153,34 @@ export class PrefillPacer {
   budget(decoding: number, prefilling: number): Pick<StepBudget, "shortTokensMax" | "longTokensMax"> {
     const { stallFactor, stepMsMax } = this.#options;
     const idle = decoding === 0;
-    // Two that wait are worth one that is slowed; three times a step is where larger chunks gain no more.
-    const shortMs = stepMsMax * Math.min(3, Math.max(idle ? 2 : 1, prefilling / 2));
-    const longMs = idle ? shortMs : Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
-    return { shortTokensMax: this.#tokensIn(shortMs), longTokensMax: this.#tokensIn(longMs) };
+    // The more wait, the more a whole prompt in one go gains; three times a step is where larger chunks gain no more.
+    const shortMs = stepMsMax * Math.min(3, Math.max(idle ? 2 : 1, prefilling));
+    const shortTokensMax = this.#tokensIn(shortMs, this.#msPerPromptToken);
+    if (idle) {
+      // Of less than a grain the slower pace would be learnt, and by that less than a grain be taken for ever.
+      const tokens = Math.max(shortTokensMax, Math.min(chunkGrainTokens, this.#options.tokensMax));
+      return { shortTokensMax: tokens, longTokensMax: tokens };
+    }
+    const longMs = Math.min(stepMsMax, stallFactor * this.#decodeEstimateMs(decoding));
+    return { shortTokensMax, longTokensMax: this.#tokensIn(longMs, this.#msPerTokenBeside ?? this.#msPerPromptToken) };
   }
 
-  #tokensIn(ms: number): number {
-    const { initialTokens, tokensMin, tokensMax } = this.#options;
-    if (this.#msPerPromptToken === undefined) return Math.min(initialTokens, tokensMax);
-    return Math.max(tokensMin, Math.min(Math.floor(ms / this.#msPerPromptToken), tokensMax));
+  #tokensIn(ms: number, msPerToken: number | undefined): number {
+    const { initialTokens, tokensMax } = this.#options;
+    if (msPerToken === undefined) return Math.min(initialTokens, tokensMax);
+    return Math.max(1, Math.min(Math.floor(ms / msPerToken), tokensMax));
   }
 
   /** Learns from a step of `decoding` decodes and `promptTokens` prompt tokens. */
   observe(decoding: number, promptTokens: number, elapsedMs: number): void {
     if (promptTokens === 0) this.#decodeMs[decoding] = blend(this.#decodeMs[decoding], elapsedMs);
-    // Short chunks say more about a step's fixed cost than about tokens.
-    else if (decoding === 0 && promptTokens >= this.#options.tokensMin) {
+    else if (decoding === 0) {
+      // Short chunks say more about a step's fixed cost than about tokens.
+      if (promptTokens < informativeTokens) return;
       this.#msPerPromptToken = blend(this.#msPerPromptToken, elapsedMs / promptTokens);
+    } else if (promptTokens <= chunkGrainTokens && this.#decodeMs[decoding] !== undefined) {
+      const added = Math.max(0, elapsedMs - this.#decodeMs[decoding]) / promptTokens;
+      this.#msPerTokenBeside = blend(this.#msPerTokenBeside, added);
     }
   }
 

@@ -22,6 +22,7 @@ const busy = (slot: number, planned: Uint32Array, held = planned.length): BusySl
 const state = (given: Partial<PrefixState>): PrefixState => ({
   free: [free(0, new Uint32Array())],
   busy: [],
+  taken: new Set(),
   saved: [],
   worthCopying: () => true,
   ...given,
@@ -41,6 +42,23 @@ describe("a prompt", () => {
   test("of nothing known takes the slot that was not used for longest when none is empty", () => {
     const slots = [free(0, tokens(50, 2), 7), free(1, tokens(50, 3), 4), free(2, tokens(50, 4), 9)];
     expect(placePrompt(ask(tokens(40, 9)), state({ free: slots })).slot).toBe(1);
+  });
+
+  test("of nothing known joins those that run, in a gap before at an end, and an empty slot before a used one", () => {
+    const empty = new Uint32Array();
+    const slots = [
+      free(0, empty),
+      free(2, tokens(50)),
+      free(4, empty),
+      free(5, empty),
+      free(6, tokens(60, 2)),
+      free(8, empty),
+    ];
+    const at = (taken: number[]) => placePrompt(ask(tokens(40, 9)), state({ free: slots, taken: new Set(taken) })).slot;
+    expect(at([1, 3])).toBe(2);
+    expect(at([3, 7])).toBe(4);
+    expect(at([1, 7])).toBe(0);
+    expect(at([])).toBe(0);
   });
 
   test("goes on in the slot that holds its beginning", () => {

@@ -57,6 +57,8 @@ export interface PrefixState {
   /** At least one. */
   readonly free: readonly FreeSlot[];
   readonly busy: readonly BusySlot[];
+  /** The slots of all sequences that run, also of those from which nothing may be taken. */
+  readonly taken: ReadonlySet<number>;
   readonly saved: readonly SavedState[];
   /** Whether copying a state of so many tokens costs less than computing so many. */
   readonly worthCopying: (tokensSaved: number, stateTokens: number) => boolean;
@@ -76,7 +78,7 @@ export function placePrompt(prompt: PrefixRequest, state: PrefixState): Placemen
     prompt.reuse && cached.salt === prompt.salt
       ? Math.min(commonPrefix(prompt.tokens, cached.tokens), prompt.tokens.length - 1)
       : 0;
-  const victim = leastMissed(state.free);
+  const victim = leastMissed(state.free, state.taken);
   const inPlace = best(state.free, usable);
   const keepsMost = inPlace !== undefined && 2 * inPlace.common >= inPlace.item.tokens.length;
   // A slot that holds mostly something else is better copied from than cut: a long chat is worth more than its first lines.
@@ -133,9 +135,15 @@ function best<T extends CachedTokens>(
   return found;
 }
 
-/** An empty slot, the lowest first so that batches stay dense; else the one that was not used for longest. */
-function leastMissed(free: readonly FreeSlot[]): FreeSlot {
+/**
+ * The slot to overwrite. First one beside those that run, best in a gap between them: the engine computes a batch in one go
+ * only if its slots follow each other without a gap, and each go reads all of the weights. Then an empty one, the lowest
+ * first; else the one that was not used for longest.
+ */
+function leastMissed(free: readonly FreeSlot[], taken: ReadonlySet<number>): FreeSlot {
+  const neighbours = ({ slot }: FreeSlot): number => Number(taken.has(slot - 1)) + Number(taken.has(slot + 1));
   return free.reduce((least, slot) => {
+    if (neighbours(slot) !== neighbours(least)) return neighbours(slot) > neighbours(least) ? slot : least;
     if (slot.tokens.length === 0 || least.tokens.length === 0) {
       if (slot.tokens.length !== least.tokens.length) return slot.tokens.length === 0 ? slot : least;
       return slot.slot < least.slot ? slot : least;

@@ -34,10 +34,11 @@ export class PrefixReuse {
   /** Chooses the slot of a newcomer among the free ones, of which there must be one, and where its prompt's beginning is. */
   place(prompt: Parameters<typeof placePrompt>[0], running: Iterable<Sequence>): Placement {
     const { slots, store } = this.#options;
-    const busy = busySlots(running);
+    const sequences = [...running];
     return placePrompt(prompt, {
       free: slots.free(),
-      busy,
+      busy: busySlots(sequences),
+      taken: new Set(sequences.map(({ slot }) => slot)),
       saved: store.list(),
       worthCopying: (saved, size) => this.#worthCopying(saved, size),
     });
@@ -120,6 +121,7 @@ export class PrefixReuse {
       // Its own slot is what it is, whatever else would be chosen now; those of others are sources alone.
       free: [{ slot: sequence.slot, ...slots.held(sequence.slot), lastUsed: 0 }, ...slots.free()],
       busy: busySlots(others),
+      taken: new Set(),
       saved: store.list(),
       worthCopying: (saved, size) => this.#worthCopying(saved, size),
     });

@@ -53,7 +53,6 @@ export class StepLoop {
       stallFactor: 2,
       stepMsMax: 200,
       initialTokens: 32,
-      tokensMin: 4,
       tokensMax: engine.info.batchTokens,
     });
     this.#slots = new KvSlots(engine.addon.context, engine.info.sequences);
