@@ -10,6 +10,7 @@ import { Code, NodeError } from "../../node-error.ts";
 import { requireCountable } from "../../text-room.ts";
 import { type Addon, reachAddon } from "./addon.ts";
 import { contextFailure, loadFailure, openEngine } from "./device.ts";
+import { engineName } from "./engine-name.ts";
 import { type Capacity, type DeviceDefaults, defaultKvBytes, deviceDefaults, planCapacity } from "./memory.ts";
 import type { DeviceOptions, LoadedModel, LoadOptions } from "./protocol.ts";
 import { SlicedTokenizer } from "./sliced-tokenizer.ts";
@@ -85,6 +86,7 @@ export async function loadEngine(options: LoadOptions, log: NativeLog): Promise<
     batchTokens,
     gpuDevices: model.gpuLayers > 0 ? await llama.getGpuDeviceNames() : [],
     kvType: device.kvType,
+    flashAttention: device.flashAttention,
   };
   return new LlamaEngine(llama, model, addon, capacity, limits, options.chatTemplate);
 }
@@ -142,7 +144,10 @@ class LlamaEngine implements Engine {
     model: LlamaModel,
     addon: Addon,
     capacity: Capacity,
-    limits: { threads: number; batchTokens: number; gpuDevices: string[]; kvType: DeviceOptions["kvType"] },
+    limits: { threads: number; batchTokens: number; gpuDevices: string[] } & Pick<
+      DeviceOptions,
+      "kvType" | "flashAttention"
+    >,
     chatTemplate: string | undefined,
   ) {
     this.addon = addon;
@@ -158,7 +163,6 @@ class LlamaEngine implements Engine {
       pause: () => setImmediate(),
     });
     this.endOfGenerationTokens = Array.from({ length: size }, (_, id) => id).filter((id) => addon.model.isEogToken(id));
-    const quantised = limits.kvType === "f16" ? [] : [limits.kvType];
     this.info = {
       contextLength: capacity.contextLength,
       sequences: capacity.sequences,
@@ -172,7 +176,12 @@ class LlamaEngine implements Engine {
       license: metadata.general?.license ?? "",
       organization: textOf((metadata.general as Record<string, unknown> | undefined)?.organization),
       quantization: model.typeDescription.split(" ").at(-1) ?? "",
-      engine: [`llama.cpp-${llama.llamaCppRelease.release}`, llama.gpu || "cpu", ...quantised].join("-"),
+      engine: engineName({
+        ...limits,
+        release: llama.llamaCppRelease.release,
+        gpu: llama.gpu || "cpu",
+        systemInfo: llama.systemInfo,
+      }),
       gpu: llama.gpu || "cpu",
       gpuDevices: limits.gpuDevices,
       gpuLayers: model.gpuLayers,
