@@ -6,6 +6,8 @@ interface Held {
   tokens: Uint32Array;
   salt: string;
   lastUsed: number;
+  /** Whether they were offered to the state store since they were put there. */
+  saved: boolean;
 }
 
 const nothing: Uint32Array = new Uint32Array();
@@ -19,7 +21,7 @@ export class KvSlots {
 
   constructor(context: AddonContext, slots: number) {
     this.#context = context;
-    this.#held = Array.from({ length: slots }, () => ({ tokens: nothing, salt: "", lastUsed: 0 }));
+    this.#held = Array.from({ length: slots }, () => ({ tokens: nothing, salt: "", lastUsed: 0, saved: false }));
     this.#free = new Set(this.#held.keys());
   }
 
@@ -37,8 +39,13 @@ export class KvSlots {
   }
 
   /** What a free slot holds; a busy one's sequence knows better. */
-  held(slot: number): { readonly tokens: Uint32Array; readonly salt: string } {
+  held(slot: number): { readonly tokens: Uint32Array; readonly salt: string; readonly saved: boolean } {
     return this.#of(slot);
+  }
+
+  /** Notes that what a free slot holds was offered to the state store. */
+  noteSaved(slot: number): void {
+    this.#of(slot).saved = true;
   }
 
   /** Takes a free slot. What it holds stays until `cut` or `clear`. */
@@ -56,7 +63,7 @@ export class KvSlots {
   /** Notes what was put into a slot. */
   hold(slot: number, tokens: Uint32Array, salt: string): void {
     this.#uses += 1;
-    this.#held[slot] = { tokens, salt, lastUsed: this.#uses };
+    this.#held[slot] = { tokens, salt, lastUsed: this.#uses, saved: false };
   }
 
   /** Keeps the first `count` tokens of a slot. False when the engine can't cut there; the slot is then empty. */
@@ -78,7 +85,7 @@ export class KvSlots {
 
   clear(slot: number): void {
     this.#context.disposeSequence(slot);
-    this.#held[slot] = { tokens: nothing, salt: "", lastUsed: 0 };
+    this.#held[slot] = { tokens: nothing, salt: "", lastUsed: 0, saved: false };
   }
 
   #of(slot: number): Held {

@@ -57,7 +57,7 @@ export interface PrefixState {
   /** At least one. */
   readonly free: readonly FreeSlot[];
   readonly busy: readonly BusySlot[];
-  /** The slots of all sequences that run, also of those from which nothing may be taken. */
+  /** The slots of all sequences that run in the shared batch, also of those from which nothing may be taken. */
   readonly taken: ReadonlySet<number>;
   readonly saved: readonly SavedState[];
   /** Whether copying a state of so many tokens costs less than computing so many. */

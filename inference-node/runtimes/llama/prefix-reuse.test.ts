@@ -3,99 +3,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
-import { StateStore } from "./state-store.ts";
-import { StepLoop } from "./step-loop.ts";
-import { type FakeEngineOptions, fakeAnswer, fakeEngine } from "./testing/fake-engine.ts";
+import type { GenerateOptions } from "./protocol.ts";
+import { type FakeEngineOptions, fakeAnswer } from "./testing/fake-engine.ts";
+import { loopMachine, tokens } from "./testing/loop-machine.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "sluice-reuse-test-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-interface Ended {
-  answer: number[];
-  promptTokens: number;
-  cachedTokens: number;
-}
-
-/** A step loop over the fake engine, driven as the child drives it. */
-function machine(overrides: Partial<FakeEngineOptions> = {}, bytesMax = 1e9) {
-  let computed = 0;
-  let nowMs = 0;
-  const { engine, context } = fakeEngine({
-    sequences: 4,
-    contextLength: 4096,
-    batchTokens: 512,
-    ...overrides,
-    onStep: async (batch) => {
-      const tokens = batch.reduce((sum, item) => sum + item.tokens, 0);
-      computed += tokens;
-      nowMs += 5 * tokens;
-      await overrides.onStep?.(batch);
-    },
-  });
-  const warnings: string[] = [];
-  const store = new StateStore({
-    context,
-    contextLength: 4096,
-    dir,
-    bytesMax,
-    spill: undefined,
-    warn: (sentence) => warnings.push(sentence),
-  });
-  const waiting = new Map<number, { text: string; cached: number; resolve: (ended: Ended | "cancelled") => void }>();
-  const fatal = Promise.withResolvers<never>();
-  const loop = new StepLoop({
-    engine,
-    store,
-    nowMs: () => nowMs,
-    emit: (events: GenerationEvent[]) => {
-      for (const event of events) {
-        const entry = waiting.get(event.key);
-        if (entry === undefined) throw new Error(`an event of no request: ${event.type}`);
-        if (event.type === "prefilled") entry.cached = event.cachedTokens;
-        if (event.type === "delta") entry.text += event.text;
-        if (event.type === "failed") fatal.reject(new Error(event.message));
-        if (event.type === "cancelled" || event.type === "finished") waiting.delete(event.key);
-        if (event.type === "cancelled") entry.resolve("cancelled");
-        if (event.type === "finished") {
-          const answer = entry.text.split(" ").filter(Boolean).map(Number);
-          entry.resolve({ answer, promptTokens: 0, cachedTokens: entry.cached });
-        }
-      }
-    },
-    onFatal: fatal.reject,
-  });
-  let nextKey = 1;
-  const start = (tokens: readonly number[], options: Partial<GenerateOptions> = {}) => {
-    const key = nextKey++;
-    const ended = new Promise<Ended | "cancelled">((resolve) => waiting.set(key, { text: "", cached: 0, resolve }));
-    loop.add(key, {
-      requestId: String(key),
-      tokens: Uint32Array.from(tokens),
-      maxTokens: 8,
-      limitedByContext: false,
-      sampling: { logitBias: [], ignoreEos: false } as unknown as GenerateOptions["sampling"],
-      visibleTokens: [],
-      stopStrings: [],
-      stopTokenIds: [],
-      logprobs: undefined,
-      promptLogprobs: undefined,
-      prefixSalt: "a",
-      deterministic: false,
-      guessTokensMax: 0,
-      ...options,
-    });
-    return { key, ended: Promise.race([ended, fatal.promise]) };
-  };
-  const run = async (tokens: readonly number[], options: Partial<GenerateOptions> = {}): Promise<Ended> =>
-    (await start(tokens, options).ended) as Ended;
-  return { run, start, cancel: (key: number) => loop.cancel(key), computed: () => computed, warnings, store };
-}
-
-/** Tokens that have nothing in common with those of another seed. */
-function tokens(length: number, seed = 1): number[] {
-  return Array.from({ length }, (_, i) => 1 + ((i * 7 + seed * 13) % 59));
-}
+const machine = (overrides: Partial<FakeEngineOptions> = {}, bytesMax = 1e9) =>
+  loopMachine({ ...overrides, dir, bytesMax });
 
 describe("a chat's next turn", () => {
   test("computes only what is new, and answers as without reuse", async () => {

@@ -3,29 +3,24 @@ import { shortPromptTokensMax } from "../../scheduler.ts";
 import type { KvSlots } from "./kv-slots.ts";
 import { type BusySlot, commonPrefix, type Placement, placePrompt } from "./prefix-plan.ts";
 import type { Sequence } from "./sequence.ts";
+import { copyMsMax, type StateCopies } from "./state-copies.ts";
 import type { StateStore } from "./state-store.ts";
 
 export interface PrefixReuseOptions {
   readonly slots: KvSlots;
   readonly store: StateStore;
+  readonly copies: StateCopies;
   /** Milliseconds that a prompt token takes to compute; undefined before one was measured. */
   readonly prefillMsPerToken: () => number | undefined;
   readonly nowMs: () => number;
 }
 
-/** A state of fewer tokens is not worth a file when its slot is needed. */
-const savedTokensMin = 32;
-/** Copies may hold up the streams that decode for so long in one step. */
-const copyMsMax = 100;
 /** Before anything was measured. */
 const prefillMsDefault = 1;
-const copyMsDefault = 0.03;
-const copyMsFixed = 2;
 
 /** The step loop's hand for prefixes. Its methods are called between batches, one at a time. */
 export class PrefixReuse {
   readonly #options: PrefixReuseOptions;
-  #copyMsPerToken = copyMsDefault;
 
   constructor(options: PrefixReuseOptions) {
     this.#options = options;
@@ -38,7 +33,7 @@ export class PrefixReuse {
     return placePrompt(prompt, {
       free: slots.free(),
       busy: busySlots(sequences),
-      taken: new Set(sequences.map(({ slot }) => slot)),
+      taken: new Set(sequences.filter(({ deterministic }) => !deterministic).map(({ slot }) => slot)),
       saved: store.list(),
       worthCopying: (saved, size) => this.#worthCopying(saved, size),
     });
@@ -67,24 +62,24 @@ export class PrefixReuse {
   async #prepareOne(sequence: Sequence, running: ReadonlyMap<number, Sequence>): Promise<void> {
     const { wait, slot } = sequence;
     if (wait === undefined) return;
-    const { slots, store } = this.#options;
+    const { slots, store, copies } = this.#options;
     switch (wait.source.kind) {
       case "none":
-        await this.#saveHeld(slot);
+        await copies.saveHeld(slot);
         slots.clear(slot);
         return sequence.startAfter(0);
       case "slot":
         return sequence.startAfter(slots.cut(slot, wait.reused) ? wait.reused : 0);
       case "saved":
-        await this.#saveHeld(slot);
+        await copies.saveHeld(slot);
         return this.#load(wait.source.id, sequence, wait.reused);
       default: {
         const from = this.#sourceOf(wait.source.slot, sequence, running);
         if (from === undefined || from.planned < wait.reused) return this.#lookElsewhere(sequence, running);
         // Whoever computes it is not there yet.
         if (from.tokens.length < wait.reused) return;
-        await this.#saveHeld(slot);
-        const id = await this.#timed(from.tokens.length, () =>
+        await copies.saveHeld(slot);
+        const id = await copies.timed(from.tokens.length, () =>
           store.save((wait.source as { slot: number }).slot, from.tokens, sequence.salt ?? ""),
         );
         return id === undefined ? this.#startAnew(sequence) : this.#load(id, sequence, wait.reused);
@@ -135,11 +130,11 @@ export class PrefixReuse {
   }
 
   async #load(id: number, sequence: Sequence, reused: number): Promise<void> {
-    const { slots, store } = this.#options;
+    const { slots, store, copies } = this.#options;
     const { slot } = sequence;
     slots.clear(slot);
     const size = store.list().find((state) => state.id === id)?.tokens.length ?? 0;
-    const tokens = await this.#timed(size, () => store.load(id, slot));
+    const tokens = await copies.timed(size, () => store.load(id, slot));
     if (tokens === undefined) {
       slots.clear(slot);
       return sequence.startAfter(0);
@@ -148,26 +143,10 @@ export class PrefixReuse {
     sequence.startAfter(slots.cut(slot, reused) ? reused : 0);
   }
 
-  /** Saves what a slot holds before it is overwritten, if that is worth it. */
-  async #saveHeld(slot: number): Promise<void> {
-    const { slots, store } = this.#options;
-    const { tokens, salt } = slots.held(slot);
-    if (!store.keeps || tokens.length < savedTokensMin || store.covers(tokens, salt)) return;
-    await this.#timed(tokens.length, () => store.save(slot, tokens, salt));
-  }
-
   #worthCopying(tokensSaved: number, stateTokens: number): boolean {
     const computeMs = tokensSaved * (this.#options.prefillMsPerToken() ?? prefillMsDefault);
     // Saved and loaded.
-    return computeMs > 2 * (copyMsFixed + stateTokens * this.#copyMsPerToken);
-  }
-
-  async #timed<T>(tokens: number, copy: () => Promise<T>): Promise<T> {
-    const startedMs = this.#options.nowMs();
-    const result = await copy();
-    const ms = Math.max(0, this.#options.nowMs() - startedMs - copyMsFixed);
-    if (tokens > 0) this.#copyMsPerToken = 0.7 * this.#copyMsPerToken + 0.3 * (ms / tokens);
-    return result;
+    return computeMs > 2 * this.#options.copies.expectedMs(stateTokens);
   }
 }
 

@@ -23,7 +23,6 @@ export function prefixRequestOf({ tokens, prefixSalt, promptLogprobs }: Generate
 
 /** A generation that holds a slot of the context. */
 export class Sequence implements SchedulableSequence {
-  readonly slot: number;
   readonly arrival: number;
   readonly key: number;
   /** Set until the reused part of the prompt is in the slot. */
@@ -39,6 +38,7 @@ export class Sequence implements SchedulableSequence {
   readonly #text: OutputText<TokenScore>;
   readonly #promptScores: TokenScore[] = [];
   readonly #startedMs: number;
+  #slot: number;
   #prefilledMs = 0;
   /** Tokens in the context. */
   #position = 0;
@@ -64,7 +64,7 @@ export class Sequence implements SchedulableSequence {
     this.#engine = engine;
     this.key = key;
     this.#options = options;
-    this.slot = slot;
+    this.#slot = slot;
     this.arrival = arrival;
     this.#startedMs = performance.now();
     if (options.grammar !== undefined) this.#gate = new GrammarGate(engine, options.grammar, options.visibleTokens);
@@ -73,6 +73,16 @@ export class Sequence implements SchedulableSequence {
     this.#scorer = scored ? new Scorer(engine.addon, engine.vocabulary) : undefined;
     this.#text = new OutputText(options.stopStrings);
     this.#lookup = options.guessTokensMax > 0 && !options.deterministic ? new PromptLookup(options.tokens) : undefined;
+  }
+
+  /** The engine's sequence that holds its tokens. */
+  get slot(): number {
+    return this.#slot;
+  }
+
+  /** Goes on in another slot, which holds the same tokens. Between batches only. */
+  moveTo(slot: number): void {
+    this.#slot = slot;
   }
 
   /** Tokens of the prompt that had to be computed. */
@@ -128,6 +138,11 @@ export class Sequence implements SchedulableSequence {
     return this.#completionTokens;
   }
 
+  /** Tokens after which it ends, whatever it says. */
+  get completionTokensLeft(): number {
+    return this.#options.maxTokens - this.#completionTokens;
+  }
+
   get guessedTokens(): number {
     return this.promptTokensLeft > 0 ? 0 : this.#guess.length;
   }
@@ -144,7 +159,7 @@ export class Sequence implements SchedulableSequence {
         : sample
           ? Uint32Array.of(count - 1)
           : new Uint32Array();
-    const indexes = this.#engine.addon.context.addToBatch(this.slot, this.#position, tokens, logits);
+    const indexes = this.#engine.addon.context.addToBatch(this.#slot, this.#position, tokens, logits);
     this.#position += count;
     return indexes;
   }

@@ -5,7 +5,7 @@ import type { AddonContext } from "./addon.ts";
 import { commonPrefix, type SavedState } from "./prefix-plan.ts";
 
 export interface StateStoreOptions {
-  readonly context: AddonContext;
+  readonly context: Pick<AddonContext, "saveSequenceStateToFile" | "loadSequenceStateFromFile">;
   /** Tokens of one sequence: no state has more. */
   readonly contextLength: number;
   /** Folder of this process alone; made when it is needed. */
@@ -95,6 +95,23 @@ export class StateStore {
     }
   }
 
+  /** Copies a slot's state into another, by a file that nobody else gets; undefined when that failed, and the other slot then holds nothing usable. */
+  async copy(from: number, to: number, tokens: Uint32Array): Promise<true | undefined> {
+    const { context, contextLength, dir } = this.#options;
+    const path = join(dir, "moving.state");
+    try {
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      await context.saveSequenceStateToFile(path, from, tokens);
+      await context.loadSequenceStateFromFile(path, to, contextLength);
+      return true;
+    } catch (thrown) {
+      this.#fail("copied", path, thrown, "streams stay where they are");
+      return undefined;
+    } finally {
+      rmSync(path, { force: true });
+    }
+  }
+
   /** Brings the store within its bounds: spills or drops what was not used for longest. */
   trim(): void {
     const { bytesMax, spill } = this.#options;
@@ -154,12 +171,12 @@ export class StateStore {
     rmSync(entry.path, { force: true });
   }
 
-  /** A full disk must not end the streams: reuse is a help, never a need. Said once. */
-  #fail(what: string, path: string, thrown: unknown): void {
+  /** A full disk must not end the streams: copies are a help, never a need. Said once. */
+  #fail(what: string, path: string, thrown: unknown, instead = "prompts are computed anew"): void {
     rmSync(path, { force: true });
     if (this.#warned) return;
     this.#warned = true;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    this.#options.warn(`a prompt's state could not be ${what} (${reason}); prompts are computed anew instead`);
+    this.#options.warn(`a prompt's state could not be ${what} (${reason}); ${instead} instead`);
   }
 }

@@ -5,6 +5,8 @@ import { KvSlots } from "./kv-slots.ts";
 import { PrefixReuse } from "./prefix-reuse.ts";
 import type { GenerateOptions, GenerationEvent, StepSummary } from "./protocol.ts";
 import { prefixRequestOf, Sequence } from "./sequence.ts";
+import { SlotMoves } from "./slot-moves.ts";
+import { StateCopies } from "./state-copies.ts";
 import type { StateStore } from "./state-store.ts";
 import { StepMeter } from "./step-meter.ts";
 
@@ -28,6 +30,9 @@ export interface StepLoopOptions {
 /** Prompt tokens in a step of a sequence that is decoded alone: always the same, whatever the machine's pace. */
 const aloneChunkTokens = 64;
 
+/** A gap is closed in a step that took no longer to bring prefixes in. */
+const preparedMsMax = 1;
+
 /** Runs steps while there is work. One `emit` a step carries everything that the step brought, be it nothing. */
 export class StepLoop {
   readonly #engine: Engine;
@@ -37,6 +42,7 @@ export class StepLoop {
   readonly #pacer: PrefillPacer;
   readonly #slots: KvSlots;
   readonly #prefixes: PrefixReuse;
+  readonly #moves: SlotMoves;
   readonly #meter = new StepMeter();
   readonly #running = new Map<number, Sequence>();
   readonly #waiting: Waiting[] = [];
@@ -56,12 +62,10 @@ export class StepLoop {
       tokensMax: engine.info.batchTokens,
     });
     this.#slots = new KvSlots(engine.addon.context, engine.info.sequences);
-    this.#prefixes = new PrefixReuse({
-      slots: this.#slots,
-      store,
-      prefillMsPerToken: () => this.#pacer.msPerPromptToken,
-      nowMs,
-    });
+    const copies = new StateCopies({ slots: this.#slots, store, nowMs });
+    const prefillMsPerToken = (): number | undefined => this.#pacer.msPerPromptToken;
+    this.#prefixes = new PrefixReuse({ slots: this.#slots, store, copies, prefillMsPerToken, nowMs });
+    this.#moves = new SlotMoves({ slots: this.#slots, store, copies, prefillMsPerToken, nowMs });
   }
 
   /** Starts a generation in the next step. */
@@ -96,7 +100,7 @@ export class StepLoop {
         this.#fillSlots(events);
         const steps = this.#running.size > 0;
         if (steps) {
-          await this.#prefixes.prepare(this.#running, this.#decoding() > 0);
+          await this.#copyStates();
           await this.#step(events);
         }
         // A piece of a prompt brings no event, but that its step has ended is the sign of life that the node waits for.
@@ -107,6 +111,13 @@ export class StepLoop {
       this.#onFatal(thrown);
     }
     this.#active = false;
+  }
+
+  async #copyStates(): Promise<void> {
+    const startedMs = this.#nowMs();
+    await this.#prefixes.prepare(this.#running, this.#decoding() > 0);
+    // Where prefixes were copied, the streams have waited enough for one step.
+    if (this.#nowMs() - startedMs < preparedMsMax) await this.#moves.closeGap(this.#running);
   }
 
   #dropCancelled(events: GenerationEvent[]): void {
@@ -156,7 +167,9 @@ export class StepLoop {
     const startedMs = this.#nowMs();
     const entries = await this.#decode(plan, bySlot);
     const total = plan.reduce((sum, item) => sum + item.tokens, 0);
-    this.#pacer.observe(decoding, total - decoding, this.#nowMs() - startedMs);
+    const elapsedMs = this.#nowMs() - startedMs;
+    this.#pacer.observe(decoding, total - decoding, elapsedMs);
+    this.#moves.observe(plan, decoding, elapsedMs);
     await this.#finishStep(entries, events);
   }
 

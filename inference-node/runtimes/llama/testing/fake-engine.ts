@@ -13,7 +13,7 @@ export interface FakeEngineOptions {
   /** What follows some tokens, in place of `fakeNext`. */
   readonly next?: (tokens: readonly number[]) => number;
   /** Throws to fail a save or a load. */
-  readonly onCopy?: (what: "save" | "load") => void;
+  readonly onCopy?: (what: "save" | "load", path: string) => void;
 }
 
 /** Tokens of the fake vocabulary; 0 ends a generation and is never sampled but by chance of 1 in this many. */
@@ -95,7 +95,7 @@ class FakeContext implements AddonContext {
 
   async saveSequenceStateToFile(path: string, sequence: number, tokens: Uint32Array): Promise<number> {
     this.#mustRest();
-    this.#options.onCopy?.("save");
+    this.#options.onCopy?.("save", path);
     const cells = this.#cellsOf(sequence);
     if (cells.join() !== [...tokens].join()) throw new Error("the noted tokens are not those in the sequence");
     this.files.set(path, [...cells]);
@@ -104,7 +104,7 @@ class FakeContext implements AddonContext {
 
   async loadSequenceStateFromFile(path: string, sequence: number): Promise<Uint32Array> {
     this.#mustRest();
-    this.#options.onCopy?.("load");
+    this.#options.onCopy?.("load", path);
     const cells = this.files.get(path);
     if (cells === undefined) throw new Error(`no file ${path}`);
     this.cells.set(sequence, [...cells]);
