@@ -84,9 +84,16 @@ describe("the gap of a sequence that ended among others", () => {
     expect(loop.pieces().filter((pieces) => pieces > 1).length).toBeGreaterThan(80);
   });
 
-  test("stays for sequences that are decoded alone", async () => {
+  test("is none beside a sequence that is decoded alone", async () => {
     const loop = machine();
-    await middleEnds(loop, { deterministic: true, prefixSalt: undefined });
+    const alone = { deterministic: true, prefixSalt: undefined };
+    const ended = [{}, {}, alone].map((options, i) =>
+      loop.start(tokens(40, i + 1), { ...options, maxTokens: i === 1 ? 30 : 120 }),
+    );
+    await Promise.all(ended.map(({ ended }) => ended));
+    // While two shared the batch, it was learnt what a piece costs.
+    expect(loop.slots).toContainEqual([0, 1]);
+    expect(loop.slots).toContainEqual([2]);
     expect(loop.copies()).toEqual({ saves: 0, loads: 0, moves: 0 });
   });
 
