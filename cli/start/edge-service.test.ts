@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { edgeSpec, isRuntimeCrash, migrateSpec, writeEdgeEnv } from "./edge-service.ts";
+import { configurationFault, edgeSpec, isRuntimeCrash, migrateSpec, writeEdgeEnv } from "./edge-service.ts";
 import { keyHash, statePaths } from "./state.ts";
 
 const paths = statePaths("/state");
@@ -37,7 +37,7 @@ test("the file of secrets is closed to others and holds the admin key's hash, ne
   const folder = mkdtempSync(join(tmpdir(), "sluice-edge-"));
   try {
     const own = statePaths(folder);
-    writeEdgeEnv(own, secrets, "http://127.0.0.1:1");
+    writeEdgeEnv(own, secrets, "http://127.0.0.1:1", { SLUICE_SECRET_OF_ANOTHER: "x", SLUICE_REQUEST_TIMEOUT_MS: "" });
     expect(statSync(own.edgeEnv).mode & 0o777).toBe(0o600);
     const text = readFileSync(own.edgeEnv, "utf8");
     expect(text.split("\n")).toEqual([
@@ -48,6 +48,8 @@ test("the file of secrets is closed to others and holds the admin key's hash, ne
       "",
     ]);
     expect(text).not.toContain(secrets.adminKey);
+    writeEdgeEnv(own, secrets, "http://127.0.0.1:1", { SLUICE_REQUEST_TIMEOUT_MS: "5000" });
+    expect(readFileSync(own.edgeEnv, "utf8")).toContain('SLUICE_REQUEST_TIMEOUT_MS="5000"\n');
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -58,4 +60,11 @@ test("the local server's word for a dead workerd is understood", () => {
     true,
   );
   expect(isRuntimeCrash('{"event":"request","path":"/x"}')).toBe(false);
+});
+
+test("a worker that refuses its settings is quoted", () => {
+  const line =
+    '{"event":"request","path":"/readyz","error_detail":"The worker is not configured: X must be a number."}\n';
+  expect(configurationFault(`{"event":"other"}\n${line}`)).toBe("X must be a number.");
+  expect(configurationFault('{"event":"request","path":"/readyz"}\n')).toBeUndefined();
 });

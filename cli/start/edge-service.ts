@@ -77,9 +77,24 @@ export function isRuntimeCrash(line: string): boolean {
   return line.includes("The Workers runtime crashed");
 }
 
-/** Writes what the worker must know and nobody else: where the node is, and the hashes of keys. */
-export function writeEdgeEnv(paths: StatePaths, secrets: Secrets, nodeUrl: string): void {
+/** What the worker says of its settings, in its log, when it refuses them. */
+export function configurationFault(log: string): string | undefined {
+  return /The worker is not configured: ([^"]*)"/.exec(log)?.[1];
+}
+
+/** The worker's settings that the environment may give; wrangler.toml has the others' values. */
+const EDGE_SETTINGS = ["SLUICE_BODY_BYTES_MAX", "SLUICE_REQUEST_TIMEOUT_MS"];
+
+/** Writes what the worker must know and nobody else: where the node is, the hashes of keys, and what the environment sets. */
+export function writeEdgeEnv(
+  paths: StatePaths,
+  secrets: Secrets,
+  nodeUrl: string,
+  inherited: Record<string, string | undefined>,
+): void {
+  const settings = EDGE_SETTINGS.flatMap((name) => (inherited[name] ? [[name, inherited[name]]] : []));
   const values = {
+    ...Object.fromEntries(settings),
     SLUICE_NODE_URL: nodeUrl,
     SLUICE_NODE_SECRET: secrets.nodeSecret,
     SLUICE_KEY_PEPPER: secrets.keyPepper,

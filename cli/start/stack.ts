@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ensureApiKey } from "./api-key.ts";
-import { edgeSpec, isRuntimeCrash, writeEdgeEnv } from "./edge-service.ts";
+import { configurationFault, edgeSpec, isRuntimeCrash, writeEdgeEnv } from "./edge-service.ts";
 import { watchHealth } from "./health-watch.ts";
 import { Launcher } from "./launcher.ts";
 import { LogFile } from "./log-file.ts";
@@ -95,12 +95,12 @@ export class Stack {
   }
 
   async #bringUp(): Promise<DevFile> {
-    const { options, report, paths, secrets } = this.#input;
+    const { options, report, paths, secrets, inherited } = this.#input;
     this.#edgePort = await freePort(options.port);
     if (options.runtime === "llama") await pullModels(this.#input, this.#launcher, this.#nodeLog);
     await migrate(this.#input, this.#launcher, this.#edgeLog);
     const doors = await this.#nodeListening();
-    writeEdgeEnv(paths, secrets, doors.nodeWeb);
+    writeEdgeEnv(paths, secrets, doors.nodeWeb, inherited);
     const url = `http://${HOST}:${this.#edgePort}`;
     await this.#edge.start();
     const model = await this.#ready(url);
@@ -166,6 +166,8 @@ export class Stack {
       this.#throwIfEnded("The edge", this.#edge, this.#edgeLog);
       const model = this.#facts.models?.[0];
       if (model !== undefined && (await this.#isReady(url))) return model;
+      const fault = configurationFault(this.#edgeLog.tail().join("\n"));
+      if (fault !== undefined) throw new StartError(`The edge's settings are wrong: ${fault}`);
       const { waiting } = this.#facts;
       const why = waiting === undefined ? "" : ` (${waiting})`;
       report.progress(`node and edge: waiting until ready, ${Math.round((now() - started) / 1000)} s${why}`);

@@ -46,6 +46,25 @@ test("the folder is this user's alone, also when it was open before", () => {
   for (const folder of [paths.dir, paths.logs, paths.wrangler]) expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
+test("a folder with other things in it is refused and left open, one with the rest of a start that was cut off is not", () => {
+  const shared = statePaths(mkdtempSync(join(tmpdir(), "sluice-shared-")));
+  try {
+    chmodSync(shared.dir, 0o755);
+    writeFileSync(`${shared.secrets}.1.draft`, "");
+    mkdirSync(shared.logs);
+    makeFolders(shared);
+    chmodSync(shared.dir, 0o755);
+    writeFileSync(join(shared.dir, "other"), "");
+    expect(() => makeFolders(shared)).toThrow(/holds other things \(other\) and no state of Sluice/);
+    expect(statSync(shared.dir).mode & 0o777).toBe(0o755);
+    writeFileSync(shared.secrets, "{}");
+    makeFolders(shared);
+    expect(statSync(shared.dir).mode & 0o777).toBe(0o700);
+  } finally {
+    rmSync(shared.dir, { recursive: true, force: true });
+  }
+});
+
 test("a folder whose parents are not there either is made with them, all this user's alone", () => {
   const above = join(paths.dir, "a");
   const deep = statePaths(join(above, "b", "c"));

@@ -7,13 +7,14 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { StartError } from "./start-error.ts";
 
 /** Rises when the meaning of the folder's files changes; an older checkout refuses a higher one. */
@@ -89,12 +90,26 @@ function makeFolder(folder: string): void {
   }
 }
 
+/** Refuses a folder with other things in it: closing it to everybody else would break what uses them. */
+function requireOurs(paths: StatePaths): void {
+  if (!statSync(paths.dir).isDirectory() || existsSync(paths.secrets)) return;
+  const ours = Object.values(paths).map((path: string) => basename(path));
+  // A draft of a file, or an old log beside it, has more behind its name.
+  const isOurs = (name: string): boolean => ours.some((own) => name === own || name.startsWith(`${own}.`));
+  const other = readdirSync(paths.dir).find((name) => !isOurs(name));
+  if (other === undefined) return;
+  throw new StartError(
+    `${paths.dir} holds other things (${other}) and no state of Sluice: name a new or an empty folder with --state DIR.`,
+  );
+}
+
 /**
  * Makes the folders that a start needs, closed to other users. Throws StartError and the file system's errors.
  *
  * Level by level: mkdir's own `recursive` never comes back where the kernel makes the names, as below /proc.
  */
 export function makeFolders(paths: StatePaths): void {
+  if (existsSync(paths.dir)) requireOurs(paths);
   const levels = [paths.dir];
   for (let above = dirname(paths.dir); !existsSync(above); above = dirname(above)) levels.unshift(above);
   for (const folder of levels) makeFolder(folder);

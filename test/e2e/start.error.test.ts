@@ -32,6 +32,11 @@ beforeAll(async () => {
 afterAll(() => rmSync(stateDir, { recursive: true, force: true }));
 
 describe("a start that cannot be", () => {
+  test("quotes the edge on a setting that it refuses", async () => {
+    const sentence = await refusal(["--state", stateDir], { SLUICE_REQUEST_TIMEOUT_MS: "5 minutes" });
+    expect(sentence).toBe("sluice: The edge's settings are wrong: SLUICE_REQUEST_TIMEOUT_MS must be a whole number.");
+  });
+
   test("names the port that is in use and the way out", async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
