@@ -111,6 +111,23 @@ describe("prompts that come together", () => {
   });
 });
 
+test("a prompt joins those that share a batch, not one that is decoded alone", async () => {
+  const batches: number[][] = [];
+  const { start } = machine({
+    sequences: 6,
+    next: () => 1,
+    onStep: (batch) => void batches.push(batch.map(({ sequence }) => sequence)),
+  });
+  // In slots 0, 1 and 2, of which the first is free again soon.
+  const first = start(tokens(20), { prefixSalt: undefined, maxTokens: 3 });
+  const alone = start(tokens(20), { prefixSalt: undefined, maxTokens: 60, deterministic: true });
+  const shared = start(tokens(20, 2), { maxTokens: 60 });
+  await first.ended;
+  await Promise.all([start(tokens(20, 3), { maxTokens: 2 }).ended, alone.ended, shared.ended]);
+  expect(batches).toContainEqual([1]);
+  expect(batches).toContainEqual([2, 3]);
+});
+
 describe("nobody reads", () => {
   test.each([
     ["another salt's prompt", { prefixSalt: "b" }],
