@@ -22,10 +22,16 @@ beforeEach(() => {
       contextLength: 4096,
       ownedBy: "org",
       createdAt: { seconds: 1_700_000_000n, nanos: 0 },
+      capabilities: [Capability.CHAT, Capability.STRUCTURED_OUTPUT, 99 as Capability],
+      quantization: "Q4_1",
+      license: "apache-2.0",
     },
     { id: "plain", state: ModelState.LOADING },
   ];
 });
+
+/** What a model's file does not say. */
+const unknown = { capabilities: [], quantization: null, license: null };
 
 describe("the models", () => {
   test.each(["/v1/models", "/models"])("are OpenAI's list at %s", async (path) => {
@@ -34,8 +40,17 @@ describe("the models", () => {
     expect(await response.json()).toEqual({
       object: "list",
       data: [
-        { id: "org/model a", object: "model", created: 1_700_000_000, owned_by: "org", context_length: 4096 },
-        { id: "plain", object: "model", created: 0, owned_by: "sluice", context_length: 0 },
+        {
+          id: "org/model a",
+          object: "model",
+          created: 1_700_000_000,
+          owned_by: "org",
+          context_length: 4096,
+          capabilities: ["chat", "structured_output"],
+          quantization: "Q4_1",
+          license: "apache-2.0",
+        },
+        { id: "plain", object: "model", created: 0, owned_by: "sluice", context_length: 0, ...unknown },
       ],
     });
   });
