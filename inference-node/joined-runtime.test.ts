@@ -144,6 +144,7 @@ describe("what a model can't do", () => {
     for (const client of Object.values(node.clients)) {
       const rerank = { requestId: "r", model: "a", query: "q", documents: ["d"] };
       await expect(client.unary("rerank", rerank)).rejects.toMatchObject(refusal);
+      await expect(client.unary("rerank", { ...rerank, model: "l" })).rejects.toMatchObject(refusal);
       await expect(client.unary("rerank", { ...rerank, model: "x" })).rejects.toMatchObject({ code: Code.NOT_FOUND });
     }
   });

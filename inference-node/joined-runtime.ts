@@ -1,5 +1,10 @@
 // Several runtimes as one: each serves its own models, and the death of one leaves the others as they are.
-import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type {
+  EmbedRequest,
+  EmbedResponse,
+  RerankRequest,
+  RerankResponse,
+} from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type { Model } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
@@ -98,6 +103,15 @@ export class JoinedRuntime implements Runtime {
 
   async embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse> {
     return await this.of(request.model).embed(request, signal);
+  }
+
+  async rerank(request: RerankRequest, signal: AbortSignal): Promise<RerankResponse> {
+    const found = this.of(request.model);
+    if (found.rerank !== undefined) return await found.rerank(request, signal);
+    throw new NodeError(Code.UNIMPLEMENTED, "This model scores no documents.", {
+      param: "model",
+      reason: "UNSUPPORTED",
+    });
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { Capability } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import { systemClock } from "./clock.ts";
 import { readConfig } from "./config.ts";
 import { fakeGguf, temporaryFolder } from "./model-source/testing/fake-files.ts";
@@ -52,4 +53,16 @@ test("none of these refuses what is right: two models, an embedding model among 
   const alone = await make({ SLUICE_MODEL: vectors, SLUICE_EMBEDDING_MODEL: "none" });
   expect(alone.models().map(({ id }) => id)).toEqual(["vectors"]);
   await Promise.all([runtime.close(), alone.close()]);
+});
+
+test("a file that ranks is listed as a reranker before it is loaded", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "ranks.gguf");
+  await writeFile(
+    path,
+    fakeGguf({ "general.architecture": { type: 8, value: "bert" }, "bert.pooling_type": { type: 4, value: 4 } }),
+  );
+  const runtime = await make({ SLUICE_MODEL: path, SLUICE_EMBEDDING_MODEL: "none" });
+  expect(runtime.models()).toMatchObject([{ id: "ranks", capabilities: [Capability.RERANK] }]);
+  await runtime.close();
 });

@@ -1,4 +1,4 @@
-// Makes the native runtimes that the configuration names: models that generate, and embedding models beside them.
+// Makes the native runtimes that the configuration names: models that generate, and embedding models and rerankers beside them.
 import { readFile } from "node:fs/promises";
 import type { NodeConfig } from "./config.ts";
 import { ConfigError } from "./env-values.ts";
@@ -11,6 +11,9 @@ import type { RuntimeDeps } from "./runtime-table.ts";
 import { createEmbeddingRuntime, type EmbeddingModelFacts } from "./runtimes/embedding.ts";
 import { createLlamaRuntime } from "./runtimes/llama.ts";
 
+/** llama.cpp's `llama_pooling_type` of a reranker. */
+const poolingRank = 4;
+
 /** Fetches the models that generate; those for embeddings are fetched once the node serves. Rejects with a sentence. */
 export async function createNativeModels(config: NodeConfig, deps: RuntimeDeps): Promise<Runtime> {
   // A name that means nothing is said before anything is fetched.
@@ -22,15 +25,18 @@ export async function createNativeModels(config: NodeConfig, deps: RuntimeDeps):
   if (twice !== undefined) {
     throw new ConfigError(`SLUICE_MODEL names two models that would both be called ${twice}: rename one of the files.`);
   }
-  const embedding = await Promise.all(found.map(isEmbedding));
-  const shares = embedding.filter((one) => !one).length;
+  const poolings = await Promise.all(found.map(poolingOf));
+  const shares = poolings.filter((pooling) => pooling === 0).length;
   if (config.chatTemplate !== undefined && shares > 1) {
     throw new ConfigError("SLUICE_CHAT_TEMPLATE is one model's, but SLUICE_MODEL names several.");
   }
   const required: Runtime[] = [];
   for (const [index, model] of found.entries()) {
+    const pooling = poolings[index] ?? 0;
     required.push(
-      embedding[index] ? embeddingRuntime(config, deps, model) : await llamaRuntime(config, deps, model, shares),
+      pooling > 0
+        ? embeddingRuntime(config, deps, model, pooling === poolingRank)
+        : await llamaRuntime(config, deps, model, shares),
     );
   }
   for (const name of names) embeddingIds.delete(name);
@@ -50,10 +56,10 @@ async function resolve(reference: string, { log, clock }: RuntimeDeps, signal: A
   return model;
 }
 
-/** A file that says how to pool its tokens' vectors into one is made for that. */
-async function isEmbedding({ path }: ResolvedModel): Promise<boolean> {
+/** A file that says how to pool its tokens' vectors into one, or into a score, is made for that. */
+async function poolingOf({ path }: ResolvedModel): Promise<number> {
   const { pooling = 0 } = await readGgufHeader(path);
-  return pooling > 0;
+  return pooling;
 }
 
 async function llamaRuntime(
@@ -93,9 +99,9 @@ function engineOptions({ threads, childEnv, stepTimeoutMs, loadTimeoutMs, engine
   return { threads, childEnv, stepTimeoutMs, loadTimeoutMs, childMemoryMaxMb, crashDir };
 }
 
-function embeddingRuntime(config: NodeConfig, deps: RuntimeDeps, model: ResolvedModel): Runtime {
+function embeddingRuntime(config: NodeConfig, deps: RuntimeDeps, model: ResolvedModel, reranks: boolean): Runtime {
   const { id, path, quantization, license, ownedBy } = model;
-  return makeEmbeddingRuntime(config, deps, id, { quantization, license, ownedBy }, async () => path);
+  return makeEmbeddingRuntime(config, deps, id, { reranks, quantization, license, ownedBy }, async () => path);
 }
 
 function laterEmbeddingRuntime(config: NodeConfig, deps: RuntimeDeps, reference: string): Runtime {

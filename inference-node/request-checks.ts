@@ -28,9 +28,11 @@ export function requireSupported(request: GenerateRequest, model: Model, feature
   }
 }
 
-/** Throws UNIMPLEMENTED unless the model has the capability. */
-export function requireCapability(model: Model, capability: Capability, param: string): void {
-  if (!model.capabilities.includes(capability)) throw lacking(model, capability, param);
+/** Throws UNIMPLEMENTED unless the model makes embeddings, or scores documents. */
+export function requireMakes(model: Model, what: Capability.EMBEDDINGS | Capability.RERANK): void {
+  if (model.capabilities.includes(what)) return;
+  const verb = what === Capability.RERANK ? "score documents" : "make embeddings";
+  throw unsupported("model", `The model "${model.id}" does not ${verb}.`);
 }
 
 /**

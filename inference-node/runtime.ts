@@ -1,5 +1,10 @@
 // The seam between the node and whatever runs the model.
-import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type {
+  EmbedRequest,
+  EmbedResponse,
+  RerankRequest,
+  RerankResponse,
+} from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type {
   Delta,
   Finished,
@@ -100,6 +105,8 @@ export interface Runtime {
   /** Rejects with OUT_OF_RANGE for more tokens than one sequence holds. */
   detokenize(model: string, tokenIds: readonly number[], specialTokens: boolean): Promise<string>;
   embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse>;
+  /** Scores documents, best first; left out by runtimes that have no model for it. */
+  rerank?(request: RerankRequest, signal: AbortSignal): Promise<RerankResponse>;
   /** Ends the engine; running generations fail with UNAVAILABLE. */
   close(): Promise<void>;
 }

@@ -1,6 +1,11 @@
 // InferenceService, independent of how a call came in: both doors call these methods.
 import { create } from "@bufbuild/protobuf";
-import type { EmbedRequest, EmbedResponse, RerankRequest } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type {
+  EmbedRequest,
+  EmbedResponse,
+  RerankRequest,
+  RerankResponse,
+} from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import {
   ControlAction,
   type ControlRequest,
@@ -19,6 +24,7 @@ import {
   type ListModelsResponse,
   ListModelsResponseSchema,
   type Model,
+  ModelState,
 } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import {
   type CountTokensRequest,
@@ -36,9 +42,9 @@ import { abortError, type Call, unlessAborted, type WriteEvent } from "./call.ts
 import { cancelledByControl, type GenerateDeps, generate } from "./generate.ts";
 import { Code, invalid, NodeError } from "./node-error.ts";
 import type { Requester } from "./queue-bounds.ts";
-import { requireCapability, requireSupported } from "./request-checks.ts";
+import { requireMakes, requireSupported } from "./request-checks.ts";
 import type { Runtime } from "./runtime.ts";
-import { validateEmbed, validateRequestId } from "./validate.ts";
+import { validateEmbed, validateRequestId, validateRerank } from "./validate.ts";
 import { validatePrompt } from "./validate-prompt.ts";
 
 export interface ServiceOptions extends GenerateDeps {
@@ -103,20 +109,18 @@ export class Service {
 
   async embed(request: EmbedRequest, call: Call): Promise<EmbedResponse> {
     validateEmbed(request);
-    requireCapability(this.#options.models.find(request.model), Capability.EMBEDDINGS, "model");
-    return await this.#during(request.model, call, (work) => this.#embed(request, call, work), {
-      tenant: request.tenant,
-      priority: "interactive",
-    });
+    return await this.#compute(request, Capability.EMBEDDINGS, call, (work) => this.#embed(request, call, work));
   }
 
-  /** No runtime scores documents yet: the model is refused by name. */
-  rerank({ requestId, model }: RerankRequest): never {
-    validateRequestId(requestId);
-    requireCapability(this.#options.models.find(model), Capability.RERANK, "model");
-    throw new NodeError(Code.UNIMPLEMENTED, `The model "${model}" can't be asked for relevance scores.`, {
-      param: "model",
-      reason: "UNSUPPORTED",
+  async rerank(request: RerankRequest, call: Call): Promise<RerankResponse> {
+    validateRerank(request);
+    return await this.#compute(request, Capability.RERANK, call, async ({ runtime, place, signal }) => {
+      const tokens = estimatedRerankTokens(request);
+      return await admitted(place, { tokens, signal, deadlineAt: call.deadlineAt }, async () => {
+        if (runtime.rerank === undefined)
+          throw new Error(`the runtime ${runtime.kind} claims a reranker that it has not`);
+        return await runtime.rerank(request, signal);
+      });
     });
   }
 
@@ -163,13 +167,24 @@ export class Service {
     const inputsMax = Math.floor(answerBytesMax / (4 * (request.dimensions || model.embeddingDimensions)));
     if (request.inputs.length > inputsMax)
       invalid("inputs", `must be at most ${inputsMax} for vectors of this length.`);
-    const permit = place.admit({ tokens: estimatedTokens(request), signal, deadlineAt });
-    try {
-      await permit.granted;
-      return await runtime.embed(request, signal);
-    } finally {
-      permit.release();
-    }
+    const tokens = estimatedTokens(request);
+    return await admitted(place, { tokens, signal, deadlineAt }, () => runtime.embed(request, signal));
+  }
+
+  /** Refuses a model that is not made for it, by name: one that loads may say only then what it is. */
+  async #compute<T>(
+    { model, tenant }: { model: string; tenant: string },
+    what: Capability.EMBEDDINGS | Capability.RERANK,
+    call: Call,
+    work: (work: Work) => Promise<T>,
+  ): Promise<T> {
+    const now = this.#options.models.find(model);
+    if (now.state !== ModelState.LOADING) requireMakes(now, what);
+    const run = async (loaded: Work): Promise<T> => {
+      requireMakes(loaded.model, what);
+      return await work(loaded);
+    };
+    return await this.#during(model, call, run, { tenant, priority: "interactive" });
   }
 
   /** Runs work that holds a place in the model's bounded queue and ends with the call. A model that is on its way is awaited. */
@@ -191,10 +206,31 @@ export class Service {
   }
 }
 
+/** Works once the place has its slot, and gives it back. */
+async function admitted<T>(
+  place: Reservation,
+  request: Parameters<Reservation["admit"]>[0],
+  work: () => Promise<T>,
+): Promise<T> {
+  const permit = place.admit(request);
+  try {
+    await permit.granted;
+    return await work();
+  } finally {
+    permit.release();
+  }
+}
+
 /** Tokens are known only after the runtime has read the inputs: until then a text counts as a quarter of its bytes. */
 function estimatedTokens({ inputs }: EmbedRequest): number {
   return inputs.reduce((sum, { input }) => {
     const tokens = input.case === "tokens" ? input.value.ids.length : Buffer.byteLength(input.value ?? "") / 4;
     return sum + Math.ceil(tokens);
   }, 0);
+}
+
+/** Likewise; the query is read with each of the documents. */
+function estimatedRerankTokens({ query, documents }: RerankRequest): number {
+  const queryTokens = Math.ceil(Buffer.byteLength(query) / 4);
+  return documents.reduce((sum, text) => sum + queryTokens + Math.ceil(Buffer.byteLength(text) / 4), 0);
 }

@@ -1,5 +1,5 @@
 // Checks a GenerateRequest against the contract; nothing unvalidated goes further into the node.
-import type { EmbedRequest } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type { EmbedRequest, RerankRequest } from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type {
   Constraint,
   GenerateRequest,
@@ -26,6 +26,7 @@ const requestLimits = {
   constraintChars: 262_144,
   streamIntervalMs: 10_000,
   embedInputs: 2_048,
+  rerankDocuments: 2_048,
 } as const;
 
 /** A request that validateGenerate let through. */
@@ -156,4 +157,15 @@ export function validateEmbed(request: EmbedRequest): void {
     const length = input.case === "tokens" ? input.value.ids.length : (input.value?.length ?? 0);
     if (length === 0) invalid(`inputs[${index}]`, "must not be empty.");
   }
+}
+
+/** Throws INVALID_ARGUMENT, with `param`, for the first field of a RerankRequest that is outside the contract. */
+export function validateRerank({ requestId, tenant, query, documents }: RerankRequest): void {
+  validateRequestId(requestId);
+  boundedName("tenant", tenant);
+  if (query === "") invalid("query", "must not be empty.");
+  if (documents.length === 0) invalid("documents", "must have at least one document.");
+  atMost("documents", documents.length, requestLimits.rerankDocuments);
+  const empty = documents.indexOf("");
+  if (empty >= 0) invalid(`documents[${empty}]`, "must not be empty.");
 }

@@ -7,6 +7,8 @@ import { nativeClient } from "../testing/native-client.ts";
 import { casesOf, scripted, type TestClient } from "../testing/test-client.ts";
 import { eventually, startTestNode, type TestNode, testSecret } from "../testing/test-node.ts";
 
+const pair = { requestId: "r", model: "scripted", query: "q", documents: ["d"] };
+
 let node: TestNode;
 
 beforeAll(async () => {
@@ -110,9 +112,11 @@ describe.each(["native", "web"] as const)("%s door", (door) => {
     expect(failure?.message).toContain("16777216");
   });
 
-  it("does not implement Attach and Rerank", async () => {
-    await expect(client().unary("rerank", { requestId: "r", model: "scripted" })).rejects.toMatchObject({
+  it("refuses to score documents by a model that is not made for it", async () => {
+    await expect(client().unary("rerank", pair)).rejects.toMatchObject({
       code: Code.UNIMPLEMENTED,
+      reason: "UNSUPPORTED",
+      metadata: { param: "model" },
     });
   });
 
@@ -128,6 +132,11 @@ describe.each(["native", "web"] as const)("%s door", (door) => {
       { requestId: "e", model: "scripted", inputs: [{ input: { case: "text", value: "x" } }], dimensions: 9_999 },
       "dimensions",
     ],
+    ["rerank", { ...pair, requestId: "" }, "request_id"],
+    ["rerank", { ...pair, query: "" }, "query"],
+    ["rerank", { ...pair, documents: [] }, "documents"],
+    ["rerank", { ...pair, documents: new Array(2_049).fill("d") }, "documents"],
+    ["rerank", { ...pair, documents: ["d", ""] }, "documents[1]"],
     ["detokenize", { model: "scripted", tokenIds: [0xffff_ffff] }, "token_ids"],
   ])("refuses a bad %s with the field", async (method, request, param) => {
     await expect(client().unary(method, request)).rejects.toMatchObject({

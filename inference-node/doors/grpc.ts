@@ -123,7 +123,7 @@ function implementation({ service, clock }: DoorOptions): UntypedServiceImplemen
     journal: unary(method.journal.input, (request) => service.journal(request)),
     listModels: unary(method.listModels.input, () => service.listModels()),
     embed: unary(method.embed.input, (request, call) => service.embed(request, call)),
-    rerank: unary(method.rerank.input, (request) => service.rerank(request)),
+    rerank: unary(method.rerank.input, (request, call) => service.rerank(request, call)),
     tokenize: unary(method.tokenize.input, (request, call) => service.tokenize(request, call)),
     detokenize: unary(method.detokenize.input, (request, call) => service.detokenize(request, call)),
     countTokens: unary(method.countTokens.input, (request, call) => service.countTokens(request, call)),

@@ -85,7 +85,7 @@ function addRoutes(router: ConnectRouter, service: Service, clock: Clock): void 
     journal: (request) => asConnectErrors(() => service.journal(request)),
     listModels: () => asConnectErrors(() => service.listModels()),
     embed: (request, context) => asConnectErrors(() => service.embed(request, call(context))),
-    rerank: (request) => asConnectErrors(() => service.rerank(request)),
+    rerank: (request, context) => asConnectErrors(() => service.rerank(request, call(context))),
     tokenize: (request, context) => asConnectErrors(() => service.tokenize(request, call(context))),
     detokenize: (request, context) => asConnectErrors(() => service.detokenize(request, call(context))),
     countTokens: (request, context) => asConnectErrors(() => service.countTokens(request, call(context))),

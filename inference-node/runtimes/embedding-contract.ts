@@ -1,7 +1,11 @@
 // The test that every runtime with an embedding model passes: what the node relies on at the seam, asked of a real instance.
 import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type EmbedRequest, EmbedRequestSchema } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
+import {
+  type EmbedRequest,
+  EmbedRequestSchema,
+  RerankRequestSchema,
+} from "../../proto/gen/sluice/inference/v1/embed_pb.js";
 import { Capability, type Model, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import { Code } from "../node-error.ts";
 import type { Runtime } from "../runtime.ts";
@@ -10,6 +14,8 @@ export interface EmbeddingContractOptions {
   /** The model that is asked. */
   model: string;
 }
+
+const noMethod = { code: Code.UNIMPLEMENTED, param: "model" };
 
 /** Registers the contract's tests for the runtime that `makeRuntime` makes. */
 export function embeddingContract(
@@ -100,6 +106,12 @@ export function embeddingContract(
     it("refuses a token id outside the vocabulary as INVALID_ARGUMENT by its place", async () => {
       const refused = embed(["dog", [0xffff_fff0]]);
       await expect(refused).rejects.toMatchObject({ code: Code.INVALID_ARGUMENT, param: "inputs[1]" });
+    });
+
+    it("scores no documents: has no method for it, or refuses by the model's name", async () => {
+      const request = create(RerankRequestSchema, { requestId: "r", model, query: "a cat", documents: ["dog"] });
+      const refused = runtime.rerank?.(request, never) ?? Promise.reject(noMethod);
+      await expect(refused).rejects.toMatchObject({ code: Code.UNIMPLEMENTED, param: "model" });
     });
 
     it("ends with its signal's reason, and answers the next request", async () => {

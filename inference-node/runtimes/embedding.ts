@@ -1,4 +1,4 @@
-// The runtime of one embedding model: a native child of its own, whose contexts the inputs of all requests share in turn.
+// The runtime of one embedding model or reranker: a native child of its own, whose contexts all requests' inputs share in turn.
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -6,6 +6,9 @@ import {
   type EmbedRequest,
   type EmbedResponse,
   EmbedResponseSchema,
+  type RerankRequest,
+  type RerankResponse,
+  RerankResponseSchema,
 } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
 import { Capability, type Model, ModelSchema, ModelState } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 import type { Prompt } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
@@ -23,6 +26,8 @@ import { type ChildState, Supervisor } from "./llama/supervisor.ts";
 /** What is known of the model before it is loaded, or better than by its file. */
 export interface EmbeddingModelFacts {
   readonly dimensions?: number | undefined;
+  /** Whether it scores documents instead. */
+  readonly reranks?: boolean | undefined;
   readonly inputTokensMax?: number | undefined;
   readonly quantization?: string | undefined;
   readonly license?: string | undefined;
@@ -51,7 +56,7 @@ export interface EmbeddingRuntimeOptions {
   readonly clock: Clock;
 }
 
-/** Runs one embedding model. `start` may be called again after it failed. */
+/** Runs one embedding model or reranker. `start` may be called again after it failed. */
 export function createEmbeddingRuntime(options: EmbeddingRuntimeOptions): Runtime {
   return new EmbeddingRuntime(options);
 }
@@ -107,14 +112,14 @@ class EmbeddingRuntime implements Runtime {
         id: modelId,
         state: states[this.#state],
         contextLength,
-        capabilities: [Capability.EMBEDDINGS],
+        capabilities: [this.#reranks ? Capability.RERANK : Capability.EMBEDDINGS],
         quantization: facts.quantization ?? loaded?.quantization ?? "",
         license: facts.license ?? loaded?.license ?? "",
         ownedBy: facts.ownedBy ?? loaded?.organization ?? "",
         createdAt: timestampFromMs(this.#createdAtMs),
         runtime: this.kind,
         sequences: requestsAtOnce,
-        embeddingDimensions: loaded?.embeddingDimensions ?? facts.dimensions ?? 0,
+        embeddingDimensions: this.#reranks ? 0 : (loaded?.embeddingDimensions ?? facts.dimensions ?? 0),
       }),
     ];
   }
@@ -127,6 +132,7 @@ class EmbeddingRuntime implements Runtime {
   async embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResponse> {
     const { inputs, truncate } = request;
     const child = this.#running();
+    if (this.#reranks) throw unsupported("This model scores documents; it makes no embeddings.");
     const read = async (index: number): Promise<Uint32Array> => {
       const sent = inputs[index]?.input;
       const content = sent?.case === "tokens" ? sent.value.ids : (sent?.value ?? "");
@@ -146,10 +152,43 @@ class EmbeddingRuntime implements Runtime {
     });
   }
 
+  async rerank(request: RerankRequest, signal: AbortSignal): Promise<RerankResponse> {
+    const { query, documents, truncate, topN } = request;
+    const child = this.#running();
+    if (!this.#reranks) throw unsupported("This model makes embeddings; it scores no documents.");
+    const [head] = await this.#turns.run(
+      1,
+      () => child.call((call) => ({ type: "read_query", call, query }), signal),
+      signal,
+    );
+    const read = async (index: number): Promise<Uint32Array> => {
+      const document = { text: documents[index] ?? "", truncate, param: `documents[${index}]` };
+      const message = { type: "read_document", head: head as Uint32Array, document } as const;
+      return (await child.call((call) => ({ ...message, call }), signal)) as Uint32Array;
+    };
+    // As with embeddings, all are read before any is computed.
+    const ids = await this.#turns.run(documents.length, read, signal);
+    const score = async (index: number): Promise<Float32Array> => {
+      const tokens = ids[index] ?? new Uint32Array();
+      return (await child.call((call) => ({ type: "score", call, tokens }), signal)) as Float32Array;
+    };
+    const scores = await this.#turns.run(documents.length, score, signal);
+    const ranked = scores
+      .map(([order = 0, relevanceScore = 0], index) => ({ order, relevanceScore, index }))
+      // By what the model gave: far from 0, different scores are the same relevance.
+      .sort((a, b) => b.order - a.order || a.index - b.index);
+    return create(RerankResponseSchema, {
+      results: ranked
+        .slice(0, topN || documents.length)
+        .map(({ index, relevanceScore }) => ({ index, relevanceScore })),
+      promptTokens: ids.reduce((sum, tokens) => sum + tokens.length, 0),
+    });
+  }
+
   /** Counts what an input of this text or these ids would cost; a chat is nothing that this model takes. */
   async prepare(_model: string, { form }: Prompt, signal: AbortSignal): Promise<PreparedPrompt> {
     if (form.case !== "text" && form.case !== "tokens") {
-      throw new NodeError(Code.FAILED_PRECONDITION, "This model makes embeddings only; it takes texts and tokens.", {
+      throw new NodeError(Code.FAILED_PRECONDITION, "This model generates nothing; it takes texts and tokens.", {
         param: form.case === "fillInMiddle" ? "prompt.fill_in_middle" : "prompt.chat",
       });
     }
@@ -161,7 +200,7 @@ class EmbeddingRuntime implements Runtime {
 
   // biome-ignore lint/correctness/useYield: it never gets as far as its first event.
   async *generate(): AsyncIterable<RuntimeEvent> {
-    throw new NodeError(Code.UNIMPLEMENTED, "This model makes embeddings only.", { param: "model" });
+    throw unsupported("This model generates no text.");
   }
 
   answerNow(): boolean {
@@ -184,9 +223,13 @@ class EmbeddingRuntime implements Runtime {
     await this.#supervisor?.close();
   }
 
+  get #reranks(): boolean {
+    return this.#loaded?.reranks ?? (this.#loaded === undefined && this.#options.facts.reranks === true);
+  }
+
   #running(): Supervisor {
     if (this.#supervisor !== undefined && this.#state === "ready") return this.#supervisor;
-    throw new NodeError(Code.UNAVAILABLE, "The embedding model is not loaded. Try again shortly.", {
+    throw new NodeError(Code.UNAVAILABLE, "The model is not loaded. Try again shortly.", {
       reason: "MODEL_NOT_READY",
       retryAfterMs: 1_000,
     });
@@ -219,6 +262,10 @@ class EmbeddingRuntime implements Runtime {
     if (model !== undefined) this.#loaded = model;
     for (const listener of this.#listeners) listener();
   }
+}
+
+function unsupported(message: string): NodeError {
+  return new NodeError(Code.UNIMPLEMENTED, message, { param: "model", reason: "UNSUPPORTED" });
 }
 
 /** The first so many numbers, of length 1 again; 0 leaves the vector whole. */

@@ -19,12 +19,14 @@ export interface NamedRuntimeOptions {
   readonly sequences?: number;
   /** In place of the scripted model's own. */
   readonly embed?: Runtime["embed"];
+  /** The scripted model has none. */
+  readonly rerank?: NonNullable<Runtime["rerank"]>;
   /** Called before each load; a rejection fails it. */
   readonly onStart?: (attempt: number) => Promise<void> | void;
 }
 
 export function namedRuntime(id: string, options: NamedRuntimeOptions = {}): NamedRuntime {
-  const { capabilities, sequences, embed, onStart } = options;
+  const { capabilities, sequences, embed, rerank, onStart } = options;
   const scripted = createScriptedRuntime({ clock: systemClock, sequences });
   const listeners = new Set<() => void>();
   let starts = 0;
@@ -68,6 +70,7 @@ export function namedRuntime(id: string, options: NamedRuntimeOptions = {}): Nam
     tokenize: (_model, text, specialTokens) => scripted.tokenize("scripted", text, specialTokens),
     detokenize: (_model, ids, specialTokens) => scripted.detokenize("scripted", ids, specialTokens),
     embed: embed ?? ((request, signal) => scripted.embed(request, signal)),
+    ...(rerank === undefined ? {} : { rerank }),
     die: () => scripted.close(),
     close: () => scripted.close(),
   };

@@ -1,4 +1,4 @@
-// Loads an embedding model into llama.cpp and computes vectors, several inputs at once on contexts of their own.
+// Loads an embedding model or a reranker into llama.cpp and computes vectors or scores, several at once on contexts of their own.
 import { availableParallelism } from "node:os";
 import { type Llama, LlamaLogLevel, type LlamaModel } from "node-llama-cpp";
 import { systemClock } from "../../clock.ts";
@@ -7,14 +7,20 @@ import { type EmbeddingAddonContext, reachEmbeddingContext, reachEmbeddingModel 
 import type { EmbeddingLoadOptions } from "./embedding-protocol.ts";
 import { EmbeddingTokenizer } from "./embedding-tokenizer.ts";
 import type { NativeLog } from "./engine.ts";
+import { PairTokenizer } from "./pair-tokenizer.ts";
 import type { LoadedModel } from "./protocol.ts";
+import { type RerankerFacts, rerankerFacts } from "./reranker.ts";
 
 /** A loaded embedding model; lives as long as the child process. */
 export interface EmbeddingEngine {
   readonly info: LoadedModel;
   readonly tokenizer: EmbeddingTokenizer;
+  /** Of a reranker only. */
+  readonly pairs: PairTokenizer | undefined;
   /** The vector of these ids, of length 1; waits while all contexts compute. */
   embed(tokens: Uint32Array): Promise<Float32Array>;
+  /** What a reranker says of these ids: a number to put documents in order by, and the relevance from 0 to 1. */
+  score(tokens: Uint32Array): Promise<Float32Array>;
   detokenize(tokens: Uint32Array, specialTokens: boolean): string;
 }
 
@@ -48,21 +54,22 @@ export async function loadEmbeddingEngine(options: EmbeddingLoadOptions, log: Na
   const threads = options.threads ?? defaultThreads(availableParallelism());
   const contexts = Math.min(contextsMax, threads);
   const inputTokensMax = inputLimit(model, options.inputTokensMax);
+  const reranker = rerankerFacts(model);
   const addons: EmbeddingAddonContext[] = [];
   for (let index = 0; index < contexts; index++) {
     // A batch as long as the longest input: a shorter one gives wrong vectors without a word. One more than that, since
     // the engine wants room for what it might generate.
     const size = { contextSize: inputTokensMax + 1, batchSize: inputTokensMax + 1 };
-    const context = await model
-      .createEmbeddingContext({ ...size, threads: Math.floor(threads / contexts), ignoreMemorySafetyChecks: true })
-      .catch(async (thrown: unknown) => {
-        throw new Error(
-          `The engine made no context for the model (${await reasonOf(thrown)}): lower SLUICE_EMBEDDING_INPUT_TOKENS_MAX.`,
-        );
-      });
+    const shared = { ...size, threads: Math.floor(threads / contexts), ignoreMemorySafetyChecks: true };
+    const made = reranker === undefined ? model.createEmbeddingContext(shared) : model.createRankingContext(shared);
+    const context = await made.catch(async (thrown: unknown) => {
+      throw new Error(
+        `The engine made no context for the model (${await reasonOf(thrown)}): lower SLUICE_EMBEDDING_INPUT_TOKENS_MAX.`,
+      );
+    });
     addons.push(reachEmbeddingContext(context));
   }
-  return new LlamaEmbeddingEngine(llama, model, addons, { threads, inputTokensMax });
+  return new LlamaEmbeddingEngine(llama, model, addons, { threads, inputTokensMax, reranker });
 }
 
 /** Half of what a model that generates takes: the two share the machine, and streams are what people watch. */
@@ -77,9 +84,17 @@ function inputLimit(model: LlamaModel, max: number): number {
   return Math.min(max, model.trainContextSize, typeof own === "number" && own > 2 ? own : Number.POSITIVE_INFINITY);
 }
 
+interface EngineFacts {
+  readonly threads: number;
+  readonly inputTokensMax: number;
+  readonly reranker: RerankerFacts | undefined;
+}
+
 class LlamaEmbeddingEngine implements EmbeddingEngine {
   readonly info: LoadedModel;
   readonly tokenizer: EmbeddingTokenizer;
+  readonly pairs: PairTokenizer | undefined;
+  readonly #reranker: RerankerFacts | undefined;
   readonly #model: LlamaModel;
   readonly #idle: EmbeddingAddonContext[];
   /** Those that wait for a context, first come first served; the node sends no more than there are contexts. */
@@ -89,9 +104,10 @@ class LlamaEmbeddingEngine implements EmbeddingEngine {
     llama: Llama,
     model: LlamaModel,
     contexts: readonly EmbeddingAddonContext[],
-    { threads, inputTokensMax }: { threads: number; inputTokensMax: number },
+    { threads, inputTokensMax, reranker }: EngineFacts,
   ) {
     this.#model = model;
+    this.#reranker = reranker;
     this.#idle = [...contexts];
     const { general, tokenizer } = model.fileInfo.metadata;
     const vocabulary = tokenizer?.ggml?.tokens ?? [];
@@ -102,6 +118,7 @@ class LlamaEmbeddingEngine implements EmbeddingEngine {
       lowercase: typeof lowercase === "boolean" ? lowercase : undefined,
       inputTokensMax,
     });
+    this.pairs = reranker && new PairTokenizer(this.tokenizer, reranker.form);
     const organization = (general as Record<string, unknown> | undefined)?.organization;
     const gpu = model.gpuLayers > 0 && llama.gpu !== false ? llama.gpu : "cpu";
     this.info = {
@@ -122,11 +139,22 @@ class LlamaEmbeddingEngine implements EmbeddingEngine {
       gpuDevices: [],
       gpuLayers: model.gpuLayers,
       layers: model.fileInsights.totalLayers,
-      embeddingDimensions: model.embeddingVectorSize,
+      ...(reranker === undefined ? { embeddingDimensions: model.embeddingVectorSize } : { reranks: true }),
     };
   }
 
   async embed(tokens: Uint32Array): Promise<Float32Array> {
+    return normalized(await this.#pooled(tokens));
+  }
+
+  async score(tokens: Uint32Array): Promise<Float32Array> {
+    const [score = Number.NaN] = await this.#pooled(tokens);
+    if (!Number.isFinite(score)) throw new Error("the model gave a score that is no number");
+    return Float32Array.of(score, this.#reranker?.givesProbability ? score : 1 / (1 + Math.exp(-score)));
+  }
+
+  /** What the model gives for these ids together. */
+  async #pooled(tokens: Uint32Array): Promise<Float64Array> {
     const context = this.#idle.pop() ?? (await new Promise<EmbeddingAddonContext>((take) => this.#waiting.push(take)));
     try {
       context.disposeSequence(0);
@@ -139,7 +167,7 @@ class LlamaEmbeddingEngine implements EmbeddingEngine {
         Uint32Array.from(tokens, (_, index) => index),
       );
       await context.decodeBatch();
-      return normalized(context.getEmbedding(tokens.length));
+      return context.getEmbedding(tokens.length);
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#idle.push(context);

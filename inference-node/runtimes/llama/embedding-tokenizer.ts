@@ -3,6 +3,7 @@ import type { LlamaModel } from "node-llama-cpp";
 import { Code, NodeError } from "../../node-error.ts";
 import { reachEmbeddingModel } from "./embedding-addon.ts";
 import type { EmbeddingInput } from "./embedding-protocol.ts";
+import type { PairEncoder } from "./pair-tokenizer.ts";
 import { WordPiece, wordPieceVocabulary } from "./wordpiece.ts";
 
 export interface EmbeddingTokenizerOptions {
@@ -17,23 +18,22 @@ export interface EmbeddingTokenizerOptions {
 
 /** No model takes so long a text; it bounds what is read of one whose tokens are few, such as a million spaces. */
 const textUnitsMax = 1_000_000;
-/** Tokens are counted up to so many times the limit, so that most callers learn by how much they are over it. */
 const countedLimits = 4;
 
 /** Ids of a text: all, or at least `max` from its beginning. */
 type Encode = (text: string, max: number, specialTokens: boolean) => number[];
 
 /** WordPiece for a model of BERT's kind, llama.cpp's own tokenizer for any other. */
-export class EmbeddingTokenizer {
+export class EmbeddingTokenizer implements PairEncoder {
+  readonly inputTokensMax: number;
   readonly #vocabularySize: number;
-  readonly #inputTokensMax: number;
   readonly #encode: Encode;
   readonly #begin: number | null;
   readonly #end: number | null;
 
   constructor({ model, vocabulary, lowercase, inputTokensMax }: EmbeddingTokenizerOptions) {
     this.#vocabularySize = vocabulary.length;
-    this.#inputTokensMax = inputTokensMax;
+    this.inputTokensMax = inputTokensMax;
     if (model.vocabularyType === "wpm") {
       const wordPiece = new WordPiece(wordPieceVocabulary(vocabulary, lowercase));
       this.#encode = (text, max, specialTokens) => wordPiece.encode(text, { max, specialTokens });
@@ -52,8 +52,8 @@ export class EmbeddingTokenizer {
 
   /** Ids of a text, without what the model puts around it. Throws OUT_OF_RANGE for one that is far too long. */
   tokenize(text: string, specialTokens: boolean): number[] {
-    const ids = this.#read(text, this.#countedMax, "text", specialTokens);
-    if (ids.length > this.#countedMax) throw this.#tooLong(ids.length, "text", true);
+    const ids = this.read(text, this.countedMax, "text", specialTokens);
+    if (ids.length > this.countedMax) throw this.#tooLong(ids.length, "text", true);
     return ids;
   }
 
@@ -62,15 +62,13 @@ export class EmbeddingTokenizer {
    * may not be cut, INVALID_ARGUMENT for an id outside the vocabulary.
    */
   readInput({ content, truncate, param }: EmbeddingInput): number[] {
-    const room = this.#inputTokensMax - Number(this.#begin !== null) - Number(this.#end !== null);
+    const room = this.inputTokensMax - Number(this.#begin !== null) - Number(this.#end !== null);
     const isText = typeof content === "string";
-    const ids = isText
-      ? this.#read(content, truncate ? room : this.#countedMax, param, false)
-      : this.#checked(content, param);
+    const ids = isText ? this.read(content, truncate ? room : this.countedMax, param) : this.#checked(content, param);
     const whole = this.#around(ids);
-    if (whole.length <= this.#inputTokensMax) return whole;
+    if (whole.length <= this.inputTokensMax) return whole;
     if (truncate) return this.#around(ids.slice(0, ids[0] === this.#begin ? room + 1 : room));
-    throw this.#tooLong(whole.length, param, isText && ids.length >= this.#countedMax);
+    throw this.#tooLong(whole.length, param, isText && ids.length >= this.countedMax);
   }
 
   /** Throws INVALID_ARGUMENT for an id outside the vocabulary, which would abort the process. */
@@ -82,11 +80,18 @@ export class EmbeddingTokenizer {
     }
   }
 
-  get #countedMax(): number {
-    return countedLimits * this.#inputTokensMax;
+  /** Tokens are counted up to so many, so that most callers learn by how much they are over the limit. */
+  get countedMax(): number {
+    return countedLimits * this.inputTokensMax;
   }
 
-  #read(text: string, max: number, param: string, specialTokens: boolean): number[] {
+  /** Ids of a text of the model's own, its special tokens read as such. */
+  readOwn(text: string): number[] {
+    return this.read(text, this.countedMax, "", true);
+  }
+
+  /** Ids of a text; may end soon after `max`. Throws OUT_OF_RANGE for one that is far too long. */
+  read(text: string, max: number, param: string, specialTokens = false): number[] {
     if (text.length > textUnitsMax) {
       throw new NodeError(
         Code.OUT_OF_RANGE,
@@ -116,12 +121,12 @@ export class EmbeddingTokenizer {
     const counted = atLeast ? "at least " : "";
     return new NodeError(
       Code.OUT_OF_RANGE,
-      `${param} has ${counted}${tokens} tokens, but the model takes at most ${this.#inputTokensMax}.`,
+      `${param} has ${counted}${tokens} tokens, but the model takes at most ${this.inputTokensMax}.`,
       {
         param,
         reason: "CONTEXT_LENGTH_EXCEEDED",
         metadata: {
-          context_length: String(this.#inputTokensMax),
+          context_length: String(this.inputTokensMax),
           prompt_tokens: String(tokens),
           max_tokens: "0",
           ...(atLeast ? { counted: "at_least" } : {}),

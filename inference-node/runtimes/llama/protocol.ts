@@ -65,8 +65,10 @@ export interface LoadedModel {
   /** Layers on the GPU, of so many. */
   readonly gpuLayers: number;
   readonly layers: number;
-  /** Length of an embedding; absent for a model that generates. */
+  /** Length of an embedding; absent for a model that makes none. */
   readonly embeddingDimensions?: number;
+  /** Whether the model scores documents. */
+  readonly reranks?: boolean;
 }
 
 /** What one step was, for the node's metrics. */

@@ -169,11 +169,15 @@ export declare type RerankRequest = Message<"sluice.inference.v1.RerankRequest">
   model: string;
 
   /**
+   * Not empty.
+   *
    * @generated from field: string query = 3;
    */
   query: string;
 
   /**
+   * One score each. At least one, none empty.
+   *
    * @generated from field: repeated string documents = 4;
    */
   documents: string[];
@@ -189,6 +193,14 @@ export declare type RerankRequest = Message<"sluice.inference.v1.RerankRequest">
    * @generated from field: string tenant = 6;
    */
   tenant: string;
+
+  /**
+   * Cut documents that are, with the query, longer than the model takes instead of refusing them with OUT_OF_RANGE. The query is
+   * never cut.
+   *
+   * @generated from field: bool truncate = 7;
+   */
+  truncate: boolean;
 };
 
 /**
@@ -198,7 +210,7 @@ export declare type RerankRequest = Message<"sluice.inference.v1.RerankRequest">
 export declare const RerankRequestSchema: GenMessage<RerankRequest>;
 
 /**
- * Scores, best first.
+ * Scores, best first; documents with the same score in the order of the request.
  *
  * @generated from message sluice.inference.v1.RerankResponse
  */
@@ -209,6 +221,8 @@ export declare type RerankResponse = Message<"sluice.inference.v1.RerankResponse
   results: RerankResult[];
 
   /**
+   * Tokens of all documents, each with the query.
+   *
    * @generated from field: uint32 prompt_tokens = 2;
    */
   promptTokens: number;
