@@ -2,7 +2,12 @@
 import { create, type DescMessage, type DescMethod, type MessageShape } from "@bufbuild/protobuf";
 import { type Any, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
 import { ErrorInfoSchema, RetryInfoSchema } from "../proto/gen/google/rpc/error_details_pb.js";
-import type { EmbedRequest, EmbedResponse } from "../proto/gen/sluice/inference/v1/embed_pb.js";
+import type {
+  EmbedRequest,
+  EmbedResponse,
+  RerankRequest,
+  RerankResponse,
+} from "../proto/gen/sluice/inference/v1/embed_pb.js";
 import type { GenerateEvent, GenerateRequest } from "../proto/gen/sluice/inference/v1/generate_pb.js";
 import { ListModelsRequestSchema, type ListModelsResponse } from "../proto/gen/sluice/inference/v1/model_pb.js";
 import { InferenceService } from "../proto/gen/sluice/inference/v1/service_pb.js";
@@ -32,6 +37,8 @@ export interface NodePool {
   generate(request: GenerateRequest, options: NodeCallOptions): AsyncGenerator<GenerateEvent[], void, undefined>;
   /** Makes embeddings. Gives up after the timeout by itself. */
   embed(request: EmbedRequest, options: NodeCallOptions): Promise<EmbedResponse>;
+  /** Scores documents. Gives up after the timeout by itself. */
+  rerank(request: RerankRequest, options: NodeCallOptions): Promise<RerankResponse>;
   /** The models and the state that each is in. Gives up after the timeout by itself. */
   listModels(options: NodeCallOptions): Promise<ListModelsResponse>;
 }
@@ -90,6 +97,7 @@ export function createNodePool(config: NodePoolConfig): NodePool {
       }
     },
     embed: (request, options) => unary(InferenceService.method.embed, request, options),
+    rerank: (request, options) => unary(InferenceService.method.rerank, request, options),
     listModels: (options) => unary(InferenceService.method.listModels, create(ListModelsRequestSchema), options),
   };
 }
@@ -116,11 +124,18 @@ function publicMessageOf(code: ErrorCode, message: string, metadata: Record<stri
   const { context_length: context, prompt_tokens: prompt, max_tokens: output, counted } = metadata;
   if (code === "context_length_exceeded" && context !== undefined && prompt !== undefined) {
     const room = output === undefined || output === "0" ? "" : `, and up to ${output} more were asked for`;
-    const subject = metadata.param?.startsWith("inputs") ? "The input has" : "The messages have";
+    const subject = subjectOf(metadata.param);
     const least = counted === "at_least" ? "at least " : "";
     return `The model's context holds ${context} tokens. ${subject} ${least}${prompt} tokens${room}.`;
   }
   return message === "" ? undefined : message;
+}
+
+/** What has too many tokens, by the contract's name for it. */
+function subjectOf(param = ""): string {
+  if (param.startsWith("inputs")) return "The input has";
+  if (param.startsWith("documents")) return "The document and the query have";
+  return param === "query" ? "The query has, with what stands around it," : "The messages have";
 }
 
 function retryAfterMsOf(code: ErrorCode, details: readonly Any[]): number | undefined {

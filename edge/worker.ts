@@ -17,6 +17,7 @@ import { embeddings } from "./routes/embeddings.ts";
 import { healthz, readyz } from "./routes/health.ts";
 import { home } from "./routes/home.ts";
 import { listModels, retrieveModel } from "./routes/models.ts";
+import { rerank } from "./routes/rerank.ts";
 
 type Handler = (c: EdgeContext) => Response | Promise<Response>;
 
@@ -38,6 +39,7 @@ const ROUTES: readonly Route[] = [
     methods: { POST: chatCompletions },
   },
   { paths: ["/v1/embeddings", "/embeddings"], guard: requireApiKey, methods: { POST: embeddings } },
+  { paths: ["/v1/rerank", "/rerank"], guard: requireApiKey, methods: { POST: rerank } },
   { paths: ["/v1/models", "/models"], guard: requireApiKey, methods: { GET: listModels } },
   { paths: ["/v1/models/:id{.+}", "/models/:id{.+}"], guard: requireApiKey, methods: { GET: retrieveModel } },
   { paths: ["/admin/v1/keys"], guard: requireAdminKey, methods: { GET: listKeys, POST: createKey } },

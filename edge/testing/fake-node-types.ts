@@ -1,6 +1,11 @@
 // What the stand-in node can be told and asked.
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { EmbedRequest, EmbedResponseSchema } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
+import type {
+  EmbedRequest,
+  EmbedResponseSchema,
+  RerankRequest,
+  RerankResponseSchema,
+} from "../../proto/gen/sluice/inference/v1/embed_pb.js";
 import type { GenerateEventSchema, GenerateRequest } from "../../proto/gen/sluice/inference/v1/generate_pb.js";
 import type { ModelSchema } from "../../proto/gen/sluice/inference/v1/model_pb.js";
 
@@ -27,5 +32,8 @@ export interface FakeNode {
   /** What was asked for vectors of, in order. */
   embedRequests: EmbedRequest[];
   embed: (request: EmbedRequest, signal: AbortSignal) => Promise<MessageInitShape<typeof EmbedResponseSchema>>;
+  /** What was asked for scores of, in order. */
+  rerankRequests: RerankRequest[];
+  rerank: (request: RerankRequest, signal: AbortSignal) => Promise<MessageInitShape<typeof RerankResponseSchema>>;
   fetch: typeof fetch;
 }

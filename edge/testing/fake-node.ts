@@ -48,6 +48,15 @@ export function createFakeNode(): FakeNode {
       embeddings: inputs.map((_, index) => ({ values: [0.6, -0.8, index] })),
       promptTokens: 3 * inputs.length,
     }),
+    rerankRequests: [],
+    rerank: async ({ documents, topN }) => ({
+      // The last one is the best.
+      results: documents
+        .map((_, index) => ({ index, relevanceScore: (index + 1) / 8 }))
+        .toReversed()
+        .slice(0, topN || documents.length),
+      promptTokens: 5 * documents.length,
+    }),
     fetch: (input, init) => handle(new Request(input as RequestInfo, init)),
   };
   const router = createConnectRouter({ grpc: false, connect: false }).service(InferenceService, {
@@ -56,6 +65,11 @@ export function createFakeNode(): FakeNode {
       node.embedRequests.push(request);
       node.headers.push(context.requestHeader);
       return node.embed(request, context.signal);
+    },
+    rerank(request, context) {
+      node.rerankRequests.push(request);
+      node.headers.push(context.requestHeader);
+      return node.rerank(request, context.signal);
     },
     listModels(_request, context) {
       node.headers.push(context.requestHeader);
