@@ -66,6 +66,16 @@ describe("n answers", () => {
   });
 });
 
+it.each([1, 6])(
+  "each answer holds to the constraint by itself, also when the best of %i are chosen",
+  async (bestOf) => {
+    const constraint = { kind: { case: "regex", value: "[a-f]{3}-[0-9]{5}" } } as const;
+    const seen = await events({ choiceCount: 3, bestOf, constraint, sampling: { temperature: 1 } }, 24);
+    for (const text of textsOf(seen, 3)) expect(text).toMatch(/^[a-f]{3}-[0-9]{5}$/);
+    expect(finishedOf(seen).choices.map(({ reason }) => reason)).toEqual(Array(3).fill(FinishReason.STOP));
+  },
+);
+
 it("the best of several comes back, the others are paid for", async () => {
   const seen = await events({ bestOf: 5, choiceCount: 2, sampling: { temperature: 1.5, seed: 3n } });
   const { usage, choices } = finishedOf(seen);
