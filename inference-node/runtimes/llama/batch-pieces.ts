@@ -14,9 +14,10 @@ const outlierFactor = 3;
 
 /**
  * Learns what a piece costs from steps of decodes alone, as a line: a step takes `piece · pieces + token · tokens`. While all
- * steps look the same, nothing tells the two apart, and the smallest answer that is still plausible is taken: that a piece
- * costs no more than a token. In truth it costs several, since a piece reads all of the weights, on a GPU nearly the whole
- * step; steps with other numbers of pieces or tokens show how much. That first guess weighs as much as one step.
+ * steps look the same, nothing tells the two apart, and a piece is taken for what a token costs. That is about right on a
+ * CPU, where a token takes as long to compute as the weights to read, and too little on a GPU, where reading them is nearly
+ * the whole step: moves then come later than they would pay. Steps with other numbers of pieces or tokens show more. That
+ * first guess weighs as much as one step.
  */
 export class PieceCost {
   #pieces2 = 0;
