@@ -32,7 +32,14 @@ interface Read {
 
 let requests = 0;
 
-async function ask(init: GenerateRequestInit, onDelta?: (requestId: string, deltas: number) => void): Promise<Read> {
+/** Room for the widest space that JSON may have. */
+const documentTokens = 250;
+
+async function ask(
+  init: GenerateRequestInit,
+  onDelta?: (requestId: string, deltas: number) => void,
+  maxTokens = 60,
+): Promise<Read> {
   const requestId = `reasoning-${++requests}`;
   const model = runtime.models()[0]?.id ?? "";
   const request = create(GenerateRequestSchema, { requestId, model, sampling: { temperature: 0 }, ...init });
@@ -43,7 +50,7 @@ async function ask(init: GenerateRequestInit, onDelta?: (requestId: string, delt
   const read: Omit<Read, "finished"> = { text: "", reasoning: "", order: [], calls: "" };
   let finished: Finished | undefined;
   let deltas = 0;
-  for await (const event of runtime.generate({ request, prepared, maxTokens: 60 }, signal)) {
+  for await (const event of runtime.generate({ request, prepared, maxTokens }, signal)) {
     if (event.case === "finished") finished = event.value;
     if (event.case !== "delta") continue;
     const { part } = event.value;
@@ -126,7 +133,8 @@ describe("a model that reasons", () => {
       additionalProperties: false,
     });
     const constraint = { kind: { case: "jsonSchema" as const, value: { name: "x", schemaJson } } };
-    const { reasoning, text } = await ask({ prompt: story, thinking: { budgetTokens: 12 }, constraint });
+    const asked = { prompt: story, thinking: { budgetTokens: 12 }, constraint };
+    const { reasoning, text } = await ask(asked, undefined, documentTokens);
     expect(reasoning.length).toBeGreaterThan(5);
     expect(typeof JSON.parse(text).ok).toBe("boolean");
   });
@@ -140,10 +148,8 @@ describe("a model that reasons", () => {
       toolChoice: { mode: 3 },
       parallelToolCalls: false,
     };
-    const { order, calls, finished } = await ask({
-      prompt: { form: { case: "chat", value: chat } },
-      thinking: { budgetTokens: 12 },
-    });
+    const asked = { prompt: { form: { case: "chat" as const, value: chat } }, thinking: { budgetTokens: 12 } };
+    const { order, calls, finished } = await ask(asked, undefined, documentTokens);
     expect(order).toEqual(["reasoning", "toolCall"]);
     expect(typeof JSON.parse(calls.slice("set".length)).n).toBe("number");
     expect(finished.reason).toBe(FinishReason.TOOL_CALLS);
