@@ -14,6 +14,7 @@ import {
 } from "../../proto/gen/sluice/inference/v1/embed_pb.js";
 import { embeddingRuntime } from "./embedding-model.ts";
 import { type GgufChanges, type GgufFile, readGguf, writeGguf } from "./gguf-file.ts";
+import { seededWeights } from "./seeded-weights.ts";
 
 export const RERANKER = "test-reranker";
 const width = 384;
@@ -30,16 +31,10 @@ export interface Head {
 
 /** The same weights each time. Neither layer saturates on this model's vectors, so that each of them counts. */
 export function knownHead(): Head {
-  let state = 12_345;
-  const draw = (count: number, scale: number): Float32Array =>
-    Float32Array.from({ length: count }, () => {
-      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-      return scale * (state / 2 ** 31 - 1);
-    });
   return {
-    dense: draw(width * width, 0.2),
-    denseBias: draw(width, 0.2),
-    output: draw(width, 0.4),
+    dense: seededWeights(1, width * width, 0.2),
+    denseBias: seededWeights(2, width, 0.2),
+    output: seededWeights(3, width, 0.4),
     outputBias: Float32Array.of(0.25),
   };
 }
