@@ -1,5 +1,5 @@
 // Downloads from the hub: whole, resumed, restarted, and always what the hub says the file is.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -18,6 +18,7 @@ async function world(overrides: Partial<ModelSourceConfig> = {}) {
   const hub = await FakeHub.start();
   hub.hold(address, gguf);
   const stage = join(await temporaryFolder(), "m.gguf.stage");
+  hub.arrivedBytes = () => statSync(join(stage, "hub.part"), { throwIfNoEntry: false })?.size ?? 0;
   const seen: Progress[] = [];
   const context: FetchContext = {
     config: fakeConfig(stage, { hubEndpoint: hub.endpoint, ...overrides }),

@@ -1,7 +1,8 @@
 // The command as other processes run it: JSON lines, exit codes, one download for two at once, and the real default model.
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { CATALOGUE } from "./catalogue.ts";
@@ -55,6 +56,10 @@ async function hubWorld() {
   const hub = await FakeHub.start();
   hub.hold("org/repo/resolve/main/m.gguf", gguf);
   const dir = await temporaryFolder();
+  hub.arrivedBytes = () => {
+    const part = readdirSync(dir, { recursive: true, encoding: "utf8" }).find((name) => basename(name) === "hub.part");
+    return part === undefined ? 0 : (statSync(join(dir, part), { throwIfNoEntry: false })?.size ?? 0);
+  };
   return { hub, dir, env: { XDG_CACHE_HOME: dir, HF_ENDPOINT: hub.endpoint } };
 }
 

@@ -1,6 +1,7 @@
 // A small HTTP server that answers as the Hugging Face hub and its content network do.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { sha256 } from "./fake-files.ts";
 
@@ -18,12 +19,15 @@ export type Fault =
       readonly headers?: Record<string, string>;
       readonly body?: string;
     }
-  /** The connection breaks after so many bytes of the body. */
+  /** The connection breaks after so many bytes of the body, when they have arrived if `arrivedBytes` says so. */
   | { readonly kind: "break"; readonly afterBytes: number }
   /** The server sends the whole file although a range was asked for. */
   | { readonly kind: "no-range" }
   /** Other content than the headers say. */
   | { readonly kind: "content"; readonly content: Buffer };
+
+/** How long a break waits for what was sent. */
+const arrivalMsMax = 10_000;
 
 export class FakeHub {
   readonly requests: HubRequest[] = [];
@@ -32,6 +36,8 @@ export class FakeHub {
   /** Another origin that large files are redirected to, as the real hub does. */
   cdn: FakeHub | undefined;
   endpoint = "";
+  /** Bytes of the file that the client has written; a break throws away what it has not read yet. */
+  arrivedBytes: (() => number) | undefined;
 
   async #listen(): Promise<void> {
     const server = createServer((request, response) => this.#answer(request, response));
@@ -79,6 +85,13 @@ export class FakeHub {
       ...(asked ? { "content-range": `bytes ${from}-${sent.length - 1}/${sent.length}` } : {}),
     });
     if (fault?.kind !== "break") return void response.end(body);
-    response.write(body.subarray(0, fault.afterBytes), () => setTimeout(() => response.destroy(), 20));
+    response.write(body.subarray(0, fault.afterBytes), () => void this.#break(response, from + fault.afterBytes));
+  }
+
+  async #break(response: ServerResponse, sentBytes: number): Promise<void> {
+    const giveUpMs = performance.now() + arrivalMsMax;
+    do await sleep(20);
+    while ((this.arrivedBytes?.() ?? sentBytes) < sentBytes && performance.now() < giveUpMs);
+    response.destroy();
   }
 }
