@@ -9,6 +9,8 @@ const REDIRECTS_MAX = 5;
 /** An open answer of the hub, its body not yet read. */
 export interface HubAnswer {
   readonly body: AsyncIterable<Uint8Array>;
+  /** Has to live as long as its body is wanted: fetch cancels the body, as if it had ended, when this is collected. */
+  readonly response: Response;
   /** Where the body begins: 0 when the server does not resume. */
   readonly offset: number;
   /** Size of the whole file; undefined when the server does not say. */
@@ -112,6 +114,7 @@ async function answerOf(
   const totalBytes = linked.size ?? (length === null ? undefined : begin + Number(length));
   return {
     body: response.body,
+    response,
     offset: begin,
     totalBytes,
     etag,

@@ -172,7 +172,9 @@ async function* bodyOf(answer: HubAnswer): AsyncGenerator<Uint8Array> {
   } catch (error) {
     throw new TransientHubError("the connection to the hub broke", false, undefined, error);
   }
-  if (!begun) yield head;
+  if (begun) return;
+  if (head.length < (answer.totalBytes ?? 0)) throw new TransientHubError("the connection to the hub broke", false);
+  yield head;
 }
 
 async function hashPrefix(path: string, bytes: number, hash: Hash, stall: Watchdog): Promise<void> {
