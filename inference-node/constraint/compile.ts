@@ -8,6 +8,7 @@ import { checkGbnf } from "./gbnf-check.ts";
 import { parseGbnf } from "./gbnf-parser.ts";
 import { gbnfRule } from "./gbnf-writer.ts";
 import { GrammarBuilder } from "./grammar-builder.ts";
+import { GrammarCache } from "./grammar-cache.ts";
 import { gapRule, objectRule, spaceRule } from "./json-grammar.ts";
 import { schemaRule } from "./json-schema.ts";
 import { parseRegex } from "./regex-parser.ts";
@@ -20,11 +21,7 @@ const fields = {
   grammar: "constraint.grammar",
 } as const;
 
-const cacheLimits = { entries: 64, chars: 8_000_000 } as const;
-
-/** Grammars by what they were made of, the least recently used first. */
-const cache = new Map<string, string>();
-let cachedChars = 0;
+const cache = new GrammarCache();
 
 /**
  * The constraint as a GBNF grammar with a rule called root. Throws INVALID_ARGUMENT, with the field and the path in it, for
@@ -34,15 +31,7 @@ export function compileConstraint(kind: Constraint["kind"]): string | undefined 
   if (kind.case === undefined) return undefined;
   const source = kind.case === "jsonObject" ? "" : kind.case === "jsonSchema" ? kind.value.schemaJson : kind.value;
   const key = `${kind.case} ${source}`;
-  const known = cache.get(key);
-  if (known !== undefined) {
-    cache.delete(key);
-    cache.set(key, known);
-    return known;
-  }
-  const grammar = compile(kind.case, source);
-  keep(key, grammar);
-  return grammar;
+  return cache.get(key, () => compile(kind.case, source));
 }
 
 function compile(kind: keyof typeof fields, source: string): string {
@@ -82,15 +71,5 @@ function parsedJson(source: string, path: string): unknown {
     return JSON.parse(source);
   } catch {
     throw refused(path, "is no JSON.");
-  }
-}
-
-function keep(key: string, grammar: string): void {
-  cache.set(key, grammar);
-  cachedChars += key.length + grammar.length;
-  for (const [oldest, kept] of cache) {
-    if (cache.size <= cacheLimits.entries && cachedChars <= cacheLimits.chars) return;
-    cache.delete(oldest);
-    cachedChars -= oldest.length + kept.length;
   }
 }

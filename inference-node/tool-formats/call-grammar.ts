@@ -1,4 +1,5 @@
 // What a chat's tool choice, strict tools and constraint hold its answer to; the last grammars of calls are kept.
+import { GrammarCache } from "../constraint/grammar-cache.ts";
 import {
   type AnswerGrammar,
   eitherGrammar,
@@ -50,23 +51,9 @@ function begunBy({ syntax }: ToolFormat, trigger: string): string {
   return text.slice(0, text.indexOf(trigger) + trigger.length);
 }
 
-const cacheLimits = { entries: 64, chars: 8_000_000 } as const;
-
-/** Grammars by what they were made of, the least recently used first. */
-const cache = new Map<string, string>();
-let cachedChars = 0;
+const cache = new GrammarCache();
 
 function kept(kind: "calls" | "words" | "rest", format: ToolFormat, options: ToolGrammarOptions): string {
   const key = JSON.stringify([kind, format.name, options.callsMax, options.tools]);
-  const known = cache.get(key);
-  const grammar = known ?? (kind === "words" ? callsOrWordsGrammar(options) : toolCallsGrammar(options));
-  cache.delete(key);
-  cache.set(key, grammar);
-  if (known === undefined) cachedChars += key.length + grammar.length;
-  for (const [oldest, text] of cache) {
-    if (cache.size <= cacheLimits.entries && cachedChars <= cacheLimits.chars) break;
-    cache.delete(oldest);
-    cachedChars -= oldest.length + text.length;
-  }
-  return grammar;
+  return cache.get(key, () => (kind === "words" ? callsOrWordsGrammar(options) : toolCallsGrammar(options)));
 }
