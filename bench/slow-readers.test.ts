@@ -1,28 +1,12 @@
 // Many slow streams are held together for as long as was told, and what they cost is read meanwhile.
-import { afterEach, describe, expect, it } from "vitest";
-import { type FakeBehaviour, type FakeServer, sendJson, startFakeServer } from "./fake-server.ts";
-import { HttpTarget } from "./http-target.ts";
+import { describe, expect, it } from "vitest";
+import { sendJson } from "./fake-server.ts";
 import { type HoldPlan, holdStreams } from "./slow-readers.ts";
 import { slowReadersFaults, slowReadersLines, summarizeSlowReaders } from "./slow-readers-report.ts";
 import { scriptOf } from "./slow-script.ts";
+import { startFakeTarget } from "./testing/fake-target.ts";
 
 const never = new AbortController().signal;
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-async function started(behaviour: FakeBehaviour): Promise<{ server: FakeServer; target: HttpTarget }> {
-  const server = await startFakeServer(behaviour);
-  const connection = { baseUrl: `${server.origin}/v1`, key: undefined, timeoutMs: 30_000 };
-  const target = new HttpTarget({ ...connection, keyFlag: "--key", model: "scripted" });
-  closers.push(
-    () => target.close(),
-    () => server.close(),
-  );
-  return { server, target };
-}
 
 const plan: HoldPlan = {
   streams: 20,
@@ -36,7 +20,7 @@ const plan: HoldPlan = {
 
 describe("holdStreams", () => {
   it("holds all streams at once, looks meanwhile, and hangs up", async () => {
-    const { server, target } = await started({ tokenMs: 20 });
+    const { server, target } = await startFakeTarget({ tokenMs: 20 });
     const seen: number[] = [];
     const sampleMemory = async () => {
       seen.push(server.running());
@@ -57,7 +41,7 @@ describe("holdStreams", () => {
   });
 
   it("asks for a script that outlasts the hold", async () => {
-    const { server, target } = await started({ tokenMs: 20 });
+    const { server, target } = await startFakeTarget({ tokenMs: 20 });
     await holdStreams(target, { ...plan, streams: 1 }, never);
     const { prompt, chunks } = scriptOf(plan);
     expect(server.requests[0]?.messages).toEqual([{ role: "user", content: prompt }]);
@@ -67,7 +51,7 @@ describe("holdStreams", () => {
 
   it("begins them over a time, one after another, when told so", async () => {
     const arrivals: number[] = [];
-    const { target } = await started({
+    const { target } = await startFakeTarget({
       tokenMs: 20,
       intercept: () => {
         arrivals.push(performance.now());
@@ -80,7 +64,7 @@ describe("holdStreams", () => {
   });
 
   it("counts streams that are refused or end before the hold is over as failed", async () => {
-    const { target } = await started({
+    const { target } = await startFakeTarget({
       tokenMs: 20,
       intercept: (response, ordinal) => {
         if (ordinal > 2) return false;
@@ -101,7 +85,7 @@ describe("holdStreams", () => {
   });
 
   it("rejects when no stream begins", async () => {
-    const { target } = await started({
+    const { target } = await startFakeTarget({
       intercept: (response) => {
         sendJson(response, 503, { error: { message: "Full." } });
         return true;
@@ -111,7 +95,7 @@ describe("holdStreams", () => {
   });
 
   it("goes on without a lag that nobody tells", async () => {
-    const { target } = await started({ tokenMs: 20 });
+    const { target } = await startFakeTarget({ tokenMs: 20 });
     const readLag = async () => {
       throw new Error("no such gauge");
     };
@@ -124,7 +108,7 @@ describe("holdStreams", () => {
 
 describe("the report of slow streams", () => {
   it("tells memory before, while held and after, the share of a stream, and holds the worst lag to its bound", async () => {
-    const { target } = await started({ tokenMs: 20 });
+    const { target } = await startFakeTarget({ tokenMs: 20 });
     let looks = 0;
     const sampleMemory = async () => [{ pid: 7, name: "node main.ts", rssBytes: looks++ === 0 ? 100e6 : 110e6 }];
     const held = await holdStreams(target, { ...plan, sampleMemory }, never);

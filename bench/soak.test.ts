@@ -1,27 +1,10 @@
 // Soaks make the right requests and judge growth fairly.
-import { afterEach, describe, expect, it } from "vitest";
-import { type FakeBehaviour, type FakeServer, sendJson, startFakeServer } from "./fake-server.ts";
-import { HttpTarget } from "./http-target.ts";
+import { describe, expect, it } from "vitest";
+import { sendJson } from "./fake-server.ts";
 import { growthOf, type MemoryPoint, type SoakPlan, soak, windowStartOf } from "./soak.ts";
+import { startFakeTarget } from "./testing/fake-target.ts";
 
 const never = new AbortController().signal;
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-async function started(behaviour: FakeBehaviour = {}): Promise<{ server: FakeServer; target: HttpTarget }> {
-  const server = await startFakeServer(behaviour);
-  const connection = { baseUrl: `${server.origin}/v1`, key: undefined, timeoutMs: 5000 };
-  const target = new HttpTarget({ ...connection, keyFlag: "--key", model: "fake" });
-  closers.push(
-    () => target.close(),
-    () => server.close(),
-  );
-  return { server, target };
-}
-
 const plan: SoakPlan = {
   requests: 60,
   streams: 4,
@@ -32,7 +15,7 @@ const plan: SoakPlan = {
 
 describe("soak", () => {
   it("makes exactly the requests it was told to, so many at a time, each with its own prompt", async () => {
-    const { server, target } = await started({ tokenMs: 1 });
+    const { server, target } = await startFakeTarget({ tokenMs: 1 });
     let told = 0;
     const { record } = await soak(target, plan, () => told++, never);
     expect(server.requests).toHaveLength(60);
@@ -43,7 +26,7 @@ describe("soak", () => {
   });
 
   it("samples before the first request, along the way and after the last", async () => {
-    const { target } = await started();
+    const { target } = await startFakeTarget();
     let rss = 100;
     const sampleMemory = async () => [{ pid: 7, name: "node", rssBytes: rss++ }];
     const { series } = await soak(target, { ...plan, sampleMemory }, () => {}, never);
@@ -59,10 +42,10 @@ describe("soak", () => {
       sendJson(response, 500, { error: { message: "broken" } });
       return true;
     };
-    const flaky = await started({ intercept: (response, ordinal) => ordinal % 3 === 0 && refuse(response) });
+    const flaky = await startFakeTarget({ intercept: (response, ordinal) => ordinal % 3 === 0 && refuse(response) });
     const { record } = await soak(flaky.target, plan, () => {}, never);
     expect(record.errorCount).toBe(20);
-    const broken = await started({ intercept: refuse });
+    const broken = await startFakeTarget({ intercept: refuse });
     await expect(soak(broken.target, plan, () => {}, never)).rejects.toThrow("20 requests in a row: HTTP 500: broken");
     expect(broken.server.requests.length).toBeLessThan(30);
   });

@@ -1,27 +1,11 @@
 // What a long prompt does to a running stream is told apart from what the stream does alone.
-import { afterEach, describe, expect, it } from "vitest";
-import { type FakeBehaviour, type FakeServer, sendJson, startFakeServer } from "./fake-server.ts";
-import { HttpTarget } from "./http-target.ts";
+import { describe, expect, it } from "vitest";
+import { type FakeBehaviour, type FakeServer, sendJson } from "./fake-server.ts";
 import { stallRound } from "./stall.ts";
 import { stallFaults, stallLines, stallNotes, summarizeStall } from "./stall-report.ts";
+import { startFakeTarget } from "./testing/fake-target.ts";
 
 const never = new AbortController().signal;
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-async function started(behaviour: FakeBehaviour): Promise<{ server: FakeServer; target: HttpTarget }> {
-  const server = await startFakeServer(behaviour);
-  const connection = { baseUrl: `${server.origin}/v1`, key: undefined, timeoutMs: 10_000 };
-  const target = new HttpTarget({ ...connection, keyFlag: "--key", model: "fake" });
-  closers.push(
-    () => target.close(),
-    () => server.close(),
-  );
-  return { server, target };
-}
 
 const plan = {
   prompt: "short",
@@ -43,7 +27,7 @@ async function hungUpOn(server: FakeServer): Promise<void> {
 
 describe("stallRound", () => {
   it("sorts the stream's gaps into those alone and those while the long prompt was prefilled", async () => {
-    const { server, target } = await started(stalling);
+    const { server, target } = await startFakeTarget(stalling);
     const round = await stallRound(target, plan, never);
     expect(round.quiet.count).toBe(8);
     expect(round.quiet.percentile(0.5)).toBeLessThan(90);
@@ -58,7 +42,7 @@ describe("stallRound", () => {
   });
 
   it("says so when the stream ended before the long prompt was in", async () => {
-    const { target } = await started(stalling);
+    const { target } = await startFakeTarget(stalling);
     const sampling = { ...plan.sampling, maxTokens: 10 };
     const round = await stallRound(target, { ...plan, sampling }, never);
     expect(round.endedEarly).toBe(true);
@@ -67,14 +51,14 @@ describe("stallRound", () => {
   });
 
   it("rejects when the stream is over before the long prompt was sent", async () => {
-    const { server, target } = await started(stalling);
+    const { server, target } = await startFakeTarget(stalling);
     const sampling = { ...plan.sampling, maxTokens: 5 };
     await expect(stallRound(target, { ...plan, sampling }, never)).rejects.toThrow("ended after 5 pieces");
     expect(server.requests).toHaveLength(1);
   });
 
   it("hangs up on the stream when the long prompt is refused, and says why", async () => {
-    const { server, target } = await started({
+    const { server, target } = await startFakeTarget({
       tokenMs: 5,
       intercept: (response, ordinal) => {
         if (ordinal === 2) sendJson(response, 400, { error: { message: "Too long." } });
@@ -88,7 +72,7 @@ describe("stallRound", () => {
 
 describe("the report of stalls", () => {
   it("gives the ratio of the gaps meanwhile to the quiet ones, of p50 and p99, and holds p99 to the bound", async () => {
-    const { target } = await started(stalling);
+    const { target } = await startFakeTarget(stalling);
     const round = await stallRound(target, plan, never);
     const summary = summarizeStall([
       { seen: [round], errors: {} },

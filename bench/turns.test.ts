@@ -1,27 +1,11 @@
 // Chats of several turns are held as people hold them, and each turn is timed by itself.
-import { afterEach, describe, expect, it } from "vitest";
-import { type FakeBehaviour, type FakeServer, sendJson, startFakeServer } from "./fake-server.ts";
-import { HttpTarget } from "./http-target.ts";
+import { describe, expect, it } from "vitest";
+import { type FakeBehaviour, sendJson } from "./fake-server.ts";
+import { startFakeTarget } from "./testing/fake-target.ts";
 import { holdChats } from "./turns.ts";
 import { summarizeTurns, turnsFaults, turnsLines, turnsNotes } from "./turns-report.ts";
 
 const never = new AbortController().signal;
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-async function started(behaviour: FakeBehaviour): Promise<{ server: FakeServer; target: HttpTarget }> {
-  const server = await startFakeServer(behaviour);
-  const connection = { baseUrl: `${server.origin}/v1`, key: undefined, timeoutMs: 10_000 };
-  const target = new HttpTarget({ ...connection, keyFlag: "--key", model: "fake" });
-  closers.push(
-    () => target.close(),
-    () => server.close(),
-  );
-  return { server, target };
-}
 
 function planOf(prompts: readonly string[], turns = 2) {
   const sampling = { maxTokens: 3, temperature: 0, ignoreEos: false };
@@ -38,7 +22,7 @@ function chatServer(coldMs: number, warmMs: number): FakeBehaviour {
 
 describe("holdChats", () => {
   it("sends the chat so far with the answer that came and the next question", async () => {
-    const { server, target } = await started({});
+    const { server, target } = await startFakeTarget({});
     await holdChats(target, planOf(["hello"], 3), never);
     const said = server.requests.map(({ messages }) => messages.map(({ role, content }) => `${role}: ${content}`));
     expect(said).toEqual([
@@ -49,7 +33,7 @@ describe("holdChats", () => {
   });
 
   it("begins a turn when all chats have had their answer of the one before", async () => {
-    const { server, target } = await started({
+    const { server, target } = await startFakeTarget({
       prefillMs: ({ messages }) => (messages[0]?.content === "slow" ? 80 : 1),
     });
     await holdChats(target, planOf(["slow", "quick", "quick"]), never);
@@ -58,7 +42,7 @@ describe("holdChats", () => {
   });
 
   it("times each turn by itself", async () => {
-    const { target } = await started(chatServer(200, 1));
+    const { target } = await startFakeTarget(chatServer(200, 1));
     const [cold, warm] = await holdChats(target, planOf(["hello"]), never);
     expect(cold?.ttft.count).toBe(1);
     expect(cold?.ttft.percentile(0.5)).toBeGreaterThan(190);
@@ -67,7 +51,7 @@ describe("holdChats", () => {
   });
 
   it("does not go on with a chat that failed, and goes on with the others", async () => {
-    const { server, target } = await started({
+    const { server, target } = await startFakeTarget({
       intercept: (response, ordinal) => {
         if (ordinal === 1) sendJson(response, 500, { error: { message: "No." } });
         return ordinal === 1;
@@ -82,7 +66,7 @@ describe("holdChats", () => {
 
 describe("the report of chats", () => {
   const rounds = async (behaviour: FakeBehaviour) => {
-    const { target } = await started(behaviour);
+    const { target } = await startFakeTarget(behaviour);
     return [await holdChats(target, planOf(["a"]), never), await holdChats(target, planOf(["b"]), never)];
   };
 
