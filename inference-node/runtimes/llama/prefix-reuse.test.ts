@@ -96,6 +96,31 @@ describe("prompts that come together", () => {
       expect(await ended).toMatchObject({ answer: fakeAnswer([...shared, i + 2], 8) });
   });
 
+  test("never wait for each other when the second gets the slot that the first is to copy from", async () => {
+    const system = tokens(200);
+    const document = [...system, ...tokens(300, 4)];
+    const prompts = [1, 2].map((last) => [...document, last]);
+    let steps = Number.NEGATIVE_INFINITY;
+    let arrive = (): void => undefined;
+    const { run, start } = machine({
+      sequences: 3,
+      onStep: () => {
+        steps += 1;
+        if (steps === 3) arrive();
+      },
+    });
+    await run([...system, ...tokens(800, 3)]);
+    steps = 0;
+    // Both come during a step. The first wants the system prompt out of the chat's slot; the second gets that slot, and
+    // wants the whole document from the first.
+    const ended = new Promise<unknown[]>((resolve) => {
+      arrive = () => resolve(Promise.all(prompts.map((prompt) => start(prompt).ended)));
+    });
+    const other = start(tokens(20, 9), { maxTokens: 400 });
+    expect(await ended).toMatchObject(prompts.map((prompt) => ({ answer: fakeAnswer(prompt, 8) })));
+    await other.ended;
+  });
+
   test("are cancelled while they wait, without harm to what the slot held", async () => {
     const { run, start, cancel } = machine({ sequences: 2 });
     const old = tokens(100, 9);

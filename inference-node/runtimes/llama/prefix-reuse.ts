@@ -101,6 +101,8 @@ export class PrefixReuse {
       return { tokens: held.tokens, planned: commonPrefix(prompt, held.tokens) };
     }
     for (const other of running.values()) {
+      // A later one may be in the slot by now, and wait for this one: nobody waits but for those that came before.
+      if (other.arrival > sequence.arrival) continue;
       if (other.slot !== slot || other.salt !== sequence.salt || other.stepsAfterCancel !== undefined) continue;
       const tokens = other.wait === undefined ? other.heldTokens() : new Uint32Array();
       return { tokens, planned: commonPrefix(prompt, other.plannedTokens()) };

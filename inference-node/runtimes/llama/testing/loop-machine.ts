@@ -21,17 +21,21 @@ export interface LoopMachineOptions extends Partial<FakeEngineOptions> {
   readonly copyMs?: number;
 }
 
+const idleRoundsMax = 100;
+
 const defaults = { sequences: 4, contextLength: 4096, batchTokens: 512 };
 
 export function loopMachine({ dir, bytesMax, pieceMs = 0, copyMs = 0, ...overrides }: LoopMachineOptions) {
   let computed = 0;
   let nowMs = 0;
+  let idleRounds = 0;
   const { engine, context } = fakeEngine({
     ...defaults,
     ...overrides,
     onStep: async (batch) => {
       const tokens = batch.reduce((sum, item) => sum + item.tokens, 0);
       computed += tokens;
+      idleRounds = 0;
       nowMs += 5 * tokens + pieceMs * countPieces(new Set(batch.map(({ sequence }) => sequence)));
       await overrides.onStep?.(batch);
     },
@@ -56,6 +60,9 @@ export function loopMachine({ dir, bytesMax, pieceMs = 0, copyMs = 0, ...overrid
     store,
     nowMs: () => nowMs,
     emit: (events: GenerationEvent[]) => {
+      idleRounds += 1;
+      // Rounds without a step never let go of the thread: a test that meets them without an end would not even time out.
+      if (idleRounds > idleRoundsMax) throw new Error("the loop goes round and computes nothing");
       for (const event of events) {
         const entry = waiting.get(event.key);
         if (entry === undefined) throw new Error(`an event of no request: ${event.type}`);
