@@ -108,7 +108,7 @@ export class StateStore {
       this.#fail("copied", path, thrown, "streams stay where they are");
       return undefined;
     } finally {
-      rmSync(path, { force: true });
+      remove(path);
     }
   }
 
@@ -157,7 +157,7 @@ export class StateStore {
     try {
       mkdirSync(spill.dir, { recursive: true, mode: 0o700 });
       copyFileSync(entry.path, path);
-      rmSync(entry.path, { force: true });
+      remove(entry.path);
       // In its old place in the order of use.
       this.#entries.set(entry.id, { ...entry, path, spilled: true });
     } catch (thrown) {
@@ -168,15 +168,24 @@ export class StateStore {
 
   #drop(entry: Entry): void {
     this.#entries.delete(entry.id);
-    rmSync(entry.path, { force: true });
+    remove(entry.path);
   }
 
   /** A full disk must not end the streams: copies are a help, never a need. Said once. */
   #fail(what: string, path: string, thrown: unknown, instead = "prompts are computed anew"): void {
-    rmSync(path, { force: true });
+    remove(path);
     if (this.#warned) return;
     this.#warned = true;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     this.#options.warn(`a prompt's state could not be ${what} (${reason}); ${instead} instead`);
+  }
+}
+
+/** Removes a file if that can be done: where the folder is gone or may not be written, it says so for missing files, too. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What could not be put there, or be taken away, is no reason to end anybody's stream.
   }
 }
