@@ -123,6 +123,12 @@ describe("a schema made to explode", () => {
     ["items without number", { type: "array", maxItems: 1e9 }],
     ["characters without number", { type: "string", maxLength: 1e15 }],
     ["doubling by allOf", chain(40, (next) => ({ allOf: [next, next], anyOf: [{}, {}] }), { type: "string" })],
+    ["doubling by allOf alone", chain(30, (next) => ({ allOf: [next, next] }), { type: "string" })],
+    ["doubling by allOf beside a reference", chain(40, (next) => ({ ...next, allOf: [next] }), { type: "string" })],
+    [
+      "doubling by allOf of choices that come to nothing",
+      chain(30, (next) => ({ allOf: [{ anyOf: [next, { type: "null" }] }, { anyOf: [next, false] }] }), { const: 1 }),
+    ],
     ["doubling by anyOf", chain(40, (next) => ({ allOf: [{ anyOf: [next, next] }, {}] }), { type: "string" })],
     ["anyOf in anyOf", nested],
     ["array in array", deep],

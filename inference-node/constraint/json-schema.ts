@@ -30,7 +30,7 @@ export interface SchemaContext {
  * docs/structured-output.md states, allows no value, or is too large.
  */
 export function schemaRule(builder: GrammarBuilder, schema: unknown, path: string, work = new Work(path)): string {
-  const document = new SchemaDocument(schema, path);
+  const document = new SchemaDocument(schema, path, work);
   const rule = new SchemaCompiler(builder, document, work).valueRule([document.root]);
   if (rule === undefined) throw refused(path, "allows no value.");
   return rule;

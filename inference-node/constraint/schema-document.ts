@@ -1,4 +1,5 @@
 // A whole JSON Schema: finds what its references mean, and takes its combinators apart into plain alternatives.
+import type { Work } from "./automaton.ts";
 import { refused, unsupported } from "./constraint-error.ts";
 import {
   constrains,
@@ -20,12 +21,14 @@ export type Alternative = readonly Part[];
 export class SchemaDocument {
   readonly root: Part | boolean;
   readonly #path: string;
+  readonly #work: Work;
   readonly #ids = new Map<object, number>();
   readonly #known = new Set<object>();
 
-  /** `path` is the request's field that the schema stands in. */
-  constructor(schema: unknown, path: string) {
+  /** `path` is the request's field that the schema stands in; taking combinators apart is charged to `work`. */
+  constructor(schema: unknown, path: string, work: Work) {
     this.#path = path;
+    this.#work = work;
     this.root = schemaAt(schema, path);
   }
 
@@ -60,22 +63,38 @@ export class SchemaDocument {
   alternatives(part: Part | boolean, open: ReadonlySet<object> = new Set()): Alternative[] {
     if (typeof part === "boolean") return part ? [[]] : [];
     this.#check(part);
+    // References that meet again and again make an exponential tree of a small schema.
+    this.#work.spend(10);
     if (open.has(part.schema)) throw refused(part.path, "refers to itself with nothing in between.");
     if (open.size >= combinedDepthMax) throw refused(part.path, `combines more than ${combinedDepthMax} levels deep.`);
     const inside = new Set([...open, part.schema]);
     let found: Alternative[] = [[part]];
     if (part.schema.$ref !== undefined) {
-      found = combined(part, found, this.alternatives(this.#target(part), inside));
+      found = this.#combined(part, found, this.alternatives(this.#target(part), inside));
     }
     for (const member of this.#members(part, "allOf")) {
-      found = combined(part, found, this.alternatives(member, inside));
+      found = this.#combined(part, found, this.alternatives(member, inside));
     }
     for (const keyword of ["anyOf", "oneOf"]) {
       if (part.schema[keyword] === undefined) continue;
       const options = this.#members(part, keyword).flatMap((member) => this.alternatives(member, inside));
-      found = combined(part, found, options);
+      found = this.#combined(part, found, options);
     }
     return found;
+  }
+
+  /** Every one of the left with every one of the right; what both say is said once. */
+  #combined(part: Part, left: readonly Alternative[], right: readonly Alternative[]): Alternative[] {
+    if (left.length * right.length > alternativesMax) {
+      throw refused(part.path, `combines to more than ${alternativesMax} alternatives.`);
+    }
+    return left.flatMap((a) =>
+      right.map((b) => {
+        this.#work.spend(a.length + b.length);
+        const said = new Set(a.map(({ schema }) => schema));
+        return [...a, ...b.filter(({ schema }) => !said.has(schema))];
+      }),
+    );
   }
 
   #check(part: Part): void {
@@ -118,13 +137,6 @@ export class SchemaDocument {
     }
     return schemaAt(at, targetPath);
   }
-}
-
-function combined(part: Part, left: readonly Alternative[], right: readonly Alternative[]): Alternative[] {
-  if (left.length * right.length > alternativesMax) {
-    throw refused(part.path, `combines to more than ${alternativesMax} alternatives.`);
-  }
-  return left.flatMap((a) => right.map((b) => [...a, ...b]));
 }
 
 /** RFC 6901, as a URI fragment. */
