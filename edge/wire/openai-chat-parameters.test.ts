@@ -32,6 +32,8 @@ describe("a field that the node blames", () => {
     ["prompt.chat.continue_final_message", [], "messages"],
     ["prompt.chat.tools", [], "tools"],
     ["prompt.chat.tools[1].parameters_json", [], "tools[1].function.parameters"],
+    ["prompt.chat.tools[0].parameters_json.properties.x.not", [], "tools[0].function.parameters.properties.x.not"],
+    ['prompt.chat.tools[0].parameters_json["a b"]', [], 'tools[0].function.parameters["a b"]'],
     ["prompt.chat.tools[0].name", [], "tools[0].function.name"],
     ["prompt.chat.tool_choice.mode", [], "tool_choice"],
     ["sampling.logit_bias[3].token_id", [], "logit_bias"],

@@ -131,7 +131,7 @@ export function chatParamOf(contractPath: string, given: ReadonlySet<string>): s
 const NESTED: Readonly<Record<string, (rest: string) => string>> = {
   messages: (rest) =>
     rest.replace(/(\.tool_calls\[\d+\])\./, "$1.function.").replace(/\.reasoning$/, ".reasoning_content"),
-  tools: (rest) => rest.replace(/\.parameters_json$/, ".parameters").replace(/^(\[\d+\])\./, "$1.function."),
+  tools: (rest) => rest.replace(/^(\[\d+\]\.parameters)_json(?=$|[.[])/, "$1").replace(/^(\[\d+\])\./, "$1.function."),
 };
 
 function isWithin(path: string, field: string): boolean {
