@@ -56,11 +56,19 @@ function validateTools(tools: readonly Tool[]): ReadonlySet<string> {
     }
     if (names.has(tool.name)) invalid(`${path}.name`, "must be unique.");
     names.add(tool.name);
-    if (tool.parametersJson !== "" && !isJsonObject(tool.parametersJson)) {
-      invalid(`${path}.parameters_json`, "must be a JSON object.");
-    }
+    if (tool.parametersJson !== "") validateParameters(tool.parametersJson, `${path}.parameters_json`);
   }
   return names;
+}
+
+/** A schema whose type leaves no object has no call: what a client reads as arguments is one. */
+function validateParameters(json: string, path: string): void {
+  const schema = jsonObject(json);
+  if (schema === undefined) invalid(path, "must be a JSON object.");
+  const { type } = schema;
+  if (type !== undefined && !(Array.isArray(type) ? type : [type]).includes("object")) {
+    invalid(`${path}.type`, 'must be "object": arguments are one.');
+  }
 }
 
 function validateToolChoice(choice: ToolChoice, names: ReadonlySet<string>): void {
@@ -78,11 +86,12 @@ function validateToolChoice(choice: ToolChoice, names: ReadonlySet<string>): voi
   }
 }
 
-function isJsonObject(text: string): boolean {
+function jsonObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

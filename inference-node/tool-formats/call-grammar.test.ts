@@ -101,6 +101,33 @@ describe("a constraint on words", () => {
   });
 });
 
+describe("arguments", () => {
+  const one = { type: "object", properties: { a: { const: 1 } }, required: ["a"] };
+  const forced = (schema: object, strict: boolean) =>
+    grammarOf(
+      qwen3,
+      { ...required, tools: [{ name: "f", parametersJson: JSON.stringify(schema), strict }] },
+      undefined,
+      2,
+    );
+
+  it.each([
+    { anyOf: [{ type: "array" }, one] },
+    { ...one, type: ["array", "string", "object"] },
+    { $ref: "#/$defs/d", $defs: { d: { oneOf: [{ type: "string" }, one] } } },
+  ])("are an object, whatever else the schema allows: %j", (schema) => {
+    const gbnf = forced(schema, true)?.gbnf;
+    expect(gbnf).toContain('\\"a\\"');
+    expect(gbnf).not.toContain('"["');
+    expect(gbnf).not.toContain("string");
+  });
+
+  it("that the schema lets no object be are refused when strict, and any object otherwise", () => {
+    expect(() => forced({ enum: [1, 2] }, true)).toThrow(expect.objectContaining({ code: Code.INVALID_ARGUMENT }));
+    expect(forced({ enum: [1, 2] }, false)?.gbnf).toContain('"{"');
+  });
+});
+
 describe("schemas that ask for too much", () => {
   const heavy = JSON.stringify({
     type: "object",

@@ -158,11 +158,9 @@ function isCount(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= countMax;
 }
 
-/** The schema as one of an object, closed where it does not say otherwise: a call has the parameters that were named. */
+/** The schema as one of an object and nothing else, closed where it does not say otherwise: a call has the parameters that were named. */
 function objectSchema(schema: unknown): unknown {
-  const record = asRecord(schema);
-  const combined = ["$ref", "anyOf", "oneOf", "allOf"].some((key) => record[key] !== undefined);
-  return closed(record.type === undefined && !combined ? { type: "object", ...record } : record);
+  return closed({ ...asRecord(schema), type: "object" });
 }
 
 /** Objects of named properties take no others, as in strict mode: a small model would go on naming them. */
