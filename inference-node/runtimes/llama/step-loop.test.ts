@@ -1,10 +1,12 @@
 // Each step of the batch ends in one message, by which the node knows that the engine lives.
+import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
 import type { Engine } from "./engine.ts";
 import type { GenerateOptions, GenerationEvent } from "./protocol.ts";
 import { StateStore } from "./state-store.ts";
 import { StepLoop } from "./step-loop.ts";
-import { fakeEngine } from "./testing/fake-engine.ts";
+import { fakeAnswer, fakeEngine } from "./testing/fake-engine.ts";
+import { loopMachine, tokens } from "./testing/loop-machine.ts";
 
 const endOfGeneration = 0;
 
@@ -100,6 +102,42 @@ test("a deterministic request is decoded in batches of its own, of the same size
   expect(quiet).toMatch(/^64,64,64,8(,1)+$/);
   expect(await shapes(5)).toBe(quiet);
 });
+
+test.each([
+  ["one of its kind", { prefixSalt: undefined, deterministic: true }],
+  ["one of the shared batch", { prefixSalt: "a" }],
+] as [string, Partial<GenerateOptions>][])(
+  "a cancellation during a deterministic request's step ends %s before it computes anything more",
+  async (_name, more) => {
+    const computed: number[] = [];
+    let steps = 0;
+    let cancelOther = (): void => undefined;
+    const { start, run, cancel } = loopMachine({
+      dir: tmpdir(),
+      bytesMax: 0,
+      sequences: 2,
+      onStep: (batch) => {
+        for (const { sequence } of batch) computed.push(sequence);
+        // The first has slot 0.
+        if (batch[0]?.sequence === 0) steps += 1;
+        if (batch[0]?.sequence === 0 && steps === 12) cancelOther();
+      },
+    });
+    const prompt = tokens(40, 2);
+    const first = start(tokens(40), { prefixSalt: undefined, deterministic: true, maxTokens: 40 });
+    const other = start(prompt, { maxTokens: 200, ...more });
+    cancelOther = () => {
+      computed.length = 0;
+      cancel(other.key);
+    };
+    expect(await other.ended).toBe("cancelled");
+    expect(computed).not.toContain(1);
+    expect(await first.ended).toMatchObject({ answer: fakeAnswer(tokens(40), 40) });
+    // What it left is what was noted: a next turn goes on from there.
+    const next = [...prompt, ...fakeAnswer(prompt, 60)];
+    expect(await run(next)).toMatchObject({ answer: fakeAnswer(next, 8) });
+  },
+);
 
 function fail(sentence: string): never {
   throw new Error(sentence);

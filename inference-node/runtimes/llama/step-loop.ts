@@ -155,9 +155,16 @@ export class StepLoop {
   async #step(events: GenerationEvent[]): Promise<void> {
     const ready = [...this.#running.values()].filter(({ wait }) => wait === undefined);
     // Each in batches of its own: first those, since their streams wait for the shared batch as well.
-    for (const sequence of ready.filter(({ deterministic }) => deterministic)) await this.#stepAlone(sequence, events);
-    const sequences = ready.filter(({ deterministic }) => !deterministic);
-    if (sequences.length === 0) return this.#dropCancelled(events);
+    for (const sequence of ready) {
+      if (sequence.deterministic && sequence.stepsAfterCancel === undefined) await this.#stepAlone(sequence, events);
+    }
+    // Whoever was cancelled during one of those computes nothing more.
+    const sequences = ready.filter((one) => !one.deterministic && one.stepsAfterCancel === undefined);
+    if (sequences.length > 0) await this.#stepTogether(sequences, events);
+    this.#dropCancelled(events);
+  }
+
+  async #stepTogether(sequences: readonly Sequence[], events: GenerationEvent[]): Promise<void> {
     const decoding = sequences.filter((sequence) => sequence.promptTokensLeft === 0).length;
     const plan = planStep(sequences, {
       batchTokensMax: this.#engine.info.batchTokens,
@@ -191,7 +198,6 @@ export class StepLoop {
       entries.filter(({ sequence }) => sequence.stepsAfterCancel === undefined),
       events,
     );
-    this.#dropCancelled(events);
   }
 
   async #decode(
