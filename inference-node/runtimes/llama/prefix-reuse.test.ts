@@ -121,6 +121,37 @@ describe("prompts that come together", () => {
     await other.ended;
   });
 
+  test("never wait for their own slot when nothing better is left of what they waited for", async () => {
+    const system = tokens(100);
+    const document = [...system, ...tokens(600, 4)];
+    let steps = Number.NEGATIVE_INFINITY;
+    let arrive = (): void => undefined;
+    let cancelFirst = (): void => undefined;
+    const { run, start, cancel } = machine({
+      sequences: 3,
+      next: () => 1,
+      onStep: () => {
+        steps += 1;
+        if (steps === 7) arrive();
+        if (steps === 8) cancelFirst();
+      },
+    });
+    await run([...system, ...tokens(800, 3)]);
+    steps = 0;
+    // In slot 1, which is empty after its eighth step.
+    const other = start(tokens(20, 9), { maxTokens: 8, prefixSalt: undefined });
+    const second = new Promise((resolve) => {
+      arrive = () => {
+        // Every token of it is computed: when it is cancelled it holds less than the second's own slot.
+        const first = start([...document, 1], { promptLogprobs: { top: 0 } });
+        cancelFirst = () => cancel(first.key);
+        resolve(start([...document, 2]).ended);
+      };
+    });
+    expect(await second).toMatchObject({ answer: Array.from({ length: 8 }, () => 1) });
+    await other.ended;
+  });
+
   test("are cancelled while they wait, without harm to what the slot held", async () => {
     const { run, start, cancel } = machine({ sequences: 2 });
     const old = tokens(100, 9);

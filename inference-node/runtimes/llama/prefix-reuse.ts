@@ -113,8 +113,8 @@ export class PrefixReuse {
   /** The sequence that computed the prefix has ended before it came there: what it left, or another source, or none. */
   async #lookElsewhere(sequence: Sequence, running: ReadonlyMap<number, Sequence>): Promise<void> {
     const others = [...running.values()].filter((other) => other !== sequence && other.arrival < sequence.arrival);
-    const { slots, store } = this.#options;
-    const { source, reused } = placePrompt(sequence.prefixRequest, {
+    const { slots, store, copies } = this.#options;
+    const { slot, source, reused } = placePrompt(sequence.prefixRequest, {
       // Its own slot is what it is, whatever else would be chosen now; those of others are sources alone.
       free: [{ slot: sequence.slot, ...slots.held(sequence.slot), lastUsed: 0 }, ...slots.free()],
       busy: busySlots(others),
@@ -122,6 +122,11 @@ export class PrefixReuse {
       saved: store.list(),
       worthCopying: (saved, size) => this.#worthCopying(saved, size),
     });
+    // From its own slot nothing can be copied: it would wait for itself.
+    if (("slot" in source ? source.slot : slot) === sequence.slot && source.kind !== "saved" && reused > 0) {
+      await copies.saveHeld(sequence.slot);
+      return sequence.startAfter(slots.cut(sequence.slot, reused) ? reused : 0);
+    }
     if (source.kind === "none" || source.kind === "slot") return this.#startAnew(sequence);
     sequence.wait = { source, reused };
   }
