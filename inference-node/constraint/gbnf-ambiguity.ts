@@ -9,6 +9,12 @@ import type { GbnfGrammar, GbnfItem, GbnfSequence } from "./gbnf-syntax.ts";
  */
 const limits = { readings: 1_024, ways: 4_096, tokenChars: 16, states: 1_000, steps: 250_000 } as const;
 
+/**
+ * What may stand open at one place, and what is looked at to find that: the engine does it all before the first
+ * character, so that rules which begin with each other twice over stop it at once.
+ */
+const placeLimits = { leaves: 20_000, expanded: 50_000 } as const;
+
 /** What is still to be matched: an item, then the rest. The same rest is the same object. */
 interface Todo {
   readonly id: number;
@@ -98,13 +104,15 @@ class Reader {
         open.set(next, (open.get(next) ?? 0) + added);
       }
     }
-    if (open.size > limits.readings || ways > limits.ways) {
-      throw refused(
-        this.#path,
-        "is too ambiguous: there is a text that can be read in thousands of ways. Let alternatives differ by how they begin.",
-      );
-    }
+    if (open.size > limits.readings || ways > limits.ways) throw this.#tooAmbiguous();
     return { open, chars };
+  }
+
+  #tooAmbiguous(): Error {
+    return refused(
+      this.#path,
+      "is too ambiguous: there is a text that can be read in thousands of ways. Let alternatives differ by how they begin.",
+    );
   }
 
   /** A character of each range that is open, of a few dozen. */
@@ -135,6 +143,7 @@ class Reader {
     const seen = new Set<Todo | undefined>([from]);
     for (const todo of seen) {
       this.stepsLeft -= 1;
+      if (leaves.size > placeLimits.leaves || seen.size > placeLimits.expanded) throw this.#tooAmbiguous();
       if (todo === undefined || this.stepsLeft < 0) continue;
       const { item, rest } = todo;
       if (item.type === "class" || (item.type === "text" && item.text !== "")) leaves.add(todo);

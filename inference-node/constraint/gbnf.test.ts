@@ -87,6 +87,13 @@ describe("a grammar that the engine would choke on", () => {
 });
 
 describe("a grammar of which ever more readings stay open", () => {
+  test.each(["", '"x"{40} '])("is refused where they double before any character, behind %j", (lead) => {
+    const rules = Array.from({ length: 40 }, (_, i) => `r${i} ::= r${i + 1} "a" | r${i + 1} "b"`);
+    const source = [`root ::= ${lead}r0`, ...rules, 'r40 ::= "c"'].join("\n");
+    const { code, message } = refusalOf(() => textGrammar("grammar", source));
+    expect([code, message]).toEqual([Code.INVALID_ARGUMENT, expect.stringContaining("too ambiguous")]);
+  });
+
   test.each([
     ['root ::= [ -~] root "b" | [ -~] root "c" | "d"'],
     ['root ::= "(" root ")" "x" | "(" root ")" "y" | "z"'],
