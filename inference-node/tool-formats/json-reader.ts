@@ -49,11 +49,18 @@ export function* readValue(
 class ValueScanner {
   readonly #open: string[] = [];
   #inString = false;
+  #isKey = false;
   #escaped = false;
+  /** Digits of a `\u` that are still to come. */
+  #hexLeft = 0;
   #begun = false;
   #bare = false;
   /** The last character outside strings that is no space. */
   #last = "";
+  /** The number or word that is being written. */
+  #word = "";
+  /** A comma, with the space behind it: passed on with what it stands before, for a cut would leave it before nothing. */
+  #held = "";
   valid = true;
 
   get endsHere(): boolean {
@@ -74,7 +81,7 @@ class ValueScanner {
         this.valid = false;
         return { taken: i, text: out + this.closing(), ended: true };
       }
-      out += char;
+      out += this.#passed(char);
       if (this.#structure(char)) return { taken: i + 1, text: out, ended: true };
     }
     return { taken: text.length, text: out, ended: false };
@@ -82,16 +89,39 @@ class ValueScanner {
 
   /** What is missing to close all that is open. */
   closing(): string {
-    const quote = this.#inString ? `${this.#escaped ? "\\" : ""}"` : "";
-    const value = !this.#inString && this.#last === ":" ? "null" : "";
-    return quote + value + this.#open.toReversed().join("");
+    return this.#endOfScalar() + this.#missingValue() + this.#open.toReversed().join("");
+  }
+
+  #endOfScalar(): string {
+    if (this.#inString) return `${this.#escaped ? "\\" : "0".repeat(this.#hexLeft)}"`;
+    if (this.#word === "") return "";
+    if (/[-+.eE]$/.test(this.#word) && /^-?\d*/.exec(this.#word)?.[0] !== "") return "0";
+    return ["true", "false", "null"].find((word) => word.startsWith(this.#word))?.slice(this.#word.length) ?? "";
+  }
+
+  #missingValue(): string {
+    if (this.#isKey) return ":null";
+    return !this.#inString && this.#last === ":" ? "null" : "";
+  }
+
+  #passed(char: string): string {
+    if (char === "," || (this.#held !== "" && char.trim() === "")) {
+      this.#held += char;
+      return "";
+    }
+    const passed = this.#held + char;
+    this.#held = "";
+    return passed;
   }
 
   #stringChar(char: string): string {
-    if (this.#escaped) this.#escaped = false;
-    else if (char === "\\") this.#escaped = true;
+    if (this.#escaped) {
+      this.#escaped = false;
+      this.#hexLeft = char === "u" ? 4 : 0;
+    } else if (char === "\\") this.#escaped = true;
     else if (char === '"') this.#inString = false;
     else if (char < " ") return JSON.stringify(char).slice(1, -1);
+    else this.#hexLeft = Math.max(0, this.#hexLeft - 1);
     return char;
   }
 
@@ -105,7 +135,10 @@ class ValueScanner {
   #structure(char: string): boolean {
     if (char.trim() === "") return false;
     this.#begun = true;
+    this.#isKey = char === '"' && this.#open.at(-1) === "}" && /[{,]/.test(this.#last);
     this.#last = char;
+    const isBare = !/["{}[\],:]/.test(char);
+    this.#word = isBare ? this.#word + char : "";
     if (char === '"') this.#inString = true;
     else if (char === "{") this.#open.push("}");
     else if (char === "[") this.#open.push("]");

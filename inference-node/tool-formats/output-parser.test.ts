@@ -1,7 +1,7 @@
 // Answers as models really write them, right and wrong, read out of their text in every form.
 import { describe, expect, it } from "vitest";
 import { Role } from "../../proto/gen/sluice/inference/v1/prompt_pb.js";
-import { formatOf, readEveryWay, rendered, thinking } from "./testing/answers.ts";
+import { folded, formatOf, readEveryWay, rendered, thinking } from "./testing/answers.ts";
 
 const qwen3 = "Qwen-Qwen3-0.6B";
 const qwenXml = "Qwen3.5-4B";
@@ -198,6 +198,18 @@ describe("what is no call stays text:", () => {
     );
     expect(cut.map(({ name }) => name)).toEqual(["get_weather"]);
     expect(cut[0]?.arguments.startsWith('{"city": "Os')).toBe(true);
+  });
+
+  it("arguments that the end cuts off anywhere are closed to JSON", () => {
+    const whole = '{"a": [-1.5e+3, true, {"k\\u00e9\\n": null}], "b" : "x\\\\\\u0041,", "c": {}, "d": false, "e": 20 }';
+    expect(JSON.parse(whole)).toBeTypeOf("object");
+    const format = formatOf(qwen3);
+    for (let end = 1; end <= whole.length; end++) {
+      const text = `<tool_call>{"name": "get_weather", "arguments": ${whole.slice(0, end)}`;
+      const parser = format.parser(rendered(format));
+      const [call] = folded([...parser.push(text), ...parser.end()]).calls;
+      expect(() => JSON.parse(call?.arguments ?? ""), call?.arguments).not.toThrow();
+    }
   });
 
   it("a control token inside arguments ends them, and never is part of them", () => {
