@@ -113,6 +113,9 @@ describe("wrong types and ranges", () => {
 
   test("say what was expected and what came", () => {
     expect(refusal({ temperature: "hot" }).message).toBe("`temperature` must be a number, not a string.");
+    expect(refusal({ temperature: Number.POSITIVE_INFINITY }).message).toBe(
+      "`temperature` must be a number, not a number beyond all bounds.",
+    );
     expect(refusal({ max_tokens: 0 }).message).toBe("`max_tokens` must be at least 1.");
     expect(refusal({ messages: [] }).message).toBe("`messages` must have at least 1 entry.");
     expect(refusal({ messages: undefined }).message).toBe("`messages` is required.");

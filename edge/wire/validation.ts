@@ -95,6 +95,8 @@ function article(type: string): string {
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  // JSON has no infinity, but 1e999 is read as one.
+  if (typeof value === "number" && !Number.isFinite(value)) return "number beyond all bounds";
   if (typeof value === "number" && !Number.isInteger(value)) return "fraction";
   return typeof value;
 }
