@@ -131,6 +131,8 @@ describe("a constraint on a model that reasons", () => {
     type: "object",
     properties: { n: { type: "integer", minimum: 1, maximum: 9 } },
     required: ["n"],
+    // Else the model may go on with members of its own until its limit cuts them.
+    additionalProperties: false,
   });
 
   /** Generates with "<", by which a thought begins, as likely as the bias makes it. */

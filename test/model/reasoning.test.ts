@@ -140,7 +140,8 @@ describe("a model that reasons", () => {
   });
 
   it("makes its call behind the thought", async () => {
-    const parametersJson = JSON.stringify({ type: "object", properties: { n: { type: "integer" } }, required: ["n"] });
+    const properties = { n: { type: "integer" } };
+    const parametersJson = JSON.stringify({ type: "object", properties, required: ["n"], additionalProperties: false });
     const messages = [{ role: 3, content: "Set it." }];
     const chat = {
       messages,

@@ -30,6 +30,7 @@ const schema = {
     tags: { type: "array", items: { type: "boolean" }, maxItems: 2 },
   },
   required: ["title", "kind", "year", "tags"],
+  additionalProperties: false,
 };
 const tools = ["store_item", "find_item"].map((name) => ({
   name,

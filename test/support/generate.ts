@@ -47,7 +47,7 @@ export async function generate(
 ): Promise<Generated> {
   const model = runtime.models()[0]?.id ?? "";
   const request = create(GenerateRequestSchema, { requestId: `test-${++requests}`, model, prompt, ...init });
-  const prepared = await runtime.prepare(model, create(PromptSchema, prompt), signal);
+  const prepared = await runtime.prepare(model, create(PromptSchema, prompt), signal, request.thinking);
   let text = "";
   const logprobs: TokenLogprob[] = [];
   let prefilled: Prefilled | undefined;
