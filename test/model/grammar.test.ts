@@ -68,7 +68,10 @@ describe("a constraint", () => {
     for (const temperature of [0, 1]) {
       const free = generate(runtime, question, 12, { sampling: cold });
       const refused = generate(runtime, question, 12, { sampling: { temperature, logitBias }, ...regex("☃+") });
-      await expect(refused).rejects.toMatchObject({ code: Code.FAILED_PRECONDITION });
+      await expect(refused).rejects.toMatchObject({
+        code: Code.FAILED_PRECONDITION,
+        param: "sampling.logit_bias",
+      });
       expect((await free).text).toContain("Paris");
     }
     expect((await generate(runtime, question, 12, { sampling: hot, ...regex("☃{2}") })).text).toBe("☃☃");

@@ -164,8 +164,8 @@ export type GenerationEvent =
     }
   /** The slot is free after a cancellation, so many steps after it was heard. */
   | { type: "cancelled"; key: number; steps: number; completionTokens: number }
-  /** `code` is a gRPC status; INTERNAL when absent. */
-  | { type: "failed"; key: number; message: string; code?: number };
+  /** `code` is a gRPC status; INTERNAL when absent. `param` is the request's field that is to blame, in the contract's words. */
+  | { type: "failed"; key: number; message: string; code?: number; param?: string };
 
 export type ToChild =
   | { type: "load"; options: LoadOptions | EmbeddingLoadOptions }

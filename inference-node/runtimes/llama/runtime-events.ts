@@ -68,7 +68,11 @@ export function runtimeEvent(event: GenerationEvent, options: GenerateOptions, f
     case "cancelled":
       throw new NodeError(Code.CANCELLED, "The caller cancelled the request.");
     case "failed":
-      throw new NodeError((event.code ?? Code.INTERNAL) as Code, event.message);
+      throw new NodeError(
+        (event.code ?? Code.INTERNAL) as Code,
+        event.message,
+        event.param === undefined ? {} : { param: event.param },
+      );
   }
 }
 

@@ -49,7 +49,7 @@ export class Sequence implements SchedulableSequence {
   #forced: number[] = [];
   #wasForced = false;
   /** Why the generation can't go on; its next token then ends it. */
-  #failure: string | undefined;
+  #failure: { message: string; param: string } | undefined;
   #completionTokens = 0;
   readonly #lookup: PromptLookup | undefined;
   /** What may come next, put into the next batch behind the last token. */
@@ -254,7 +254,10 @@ export class Sequence implements SchedulableSequence {
     const mayEnd = gate.mayEnd();
     const token = await context.sampleToken(batchIndex, this.#sampler).catch(() => -1);
     if (token >= 0 && !this.#engine.isEndOfGeneration(token) && !gate.isBanned(token)) return token;
-    if (!mayEnd) this.#failure = "No token that may be drawn fits the constraint: logit_bias forbids all that do.";
+    if (!mayEnd) {
+      const message = "No token that may be drawn fits the constraint: logit_bias forbids all that do.";
+      this.#failure = { message, param: "sampling.logit_bias" };
+    }
     return -1;
   }
 
@@ -270,7 +273,8 @@ export class Sequence implements SchedulableSequence {
     this.#lookup?.push(token);
     if (this.#options.stopTokenIds.includes(token)) return this.#finish("stop_sequence", "", events);
     const bytes = this.#bytes(token);
-    this.#failure = this.#gate?.push(bytes, this.#wasForced);
+    const left = this.#gate?.push(bytes, this.#wasForced);
+    if (left !== undefined) this.#failure = { message: left, param: "constraint" };
     if (this.#failure !== undefined) return this.#fail(this.#failure, events);
     const { text, marks, stop } = this.#text.push(bytes, score);
     this.#tellDelta(text, marks, events);
@@ -311,8 +315,8 @@ export class Sequence implements SchedulableSequence {
     events.push({ type: "delta", key: this.key, text, completionTokens: this.#completionTokens, scores });
   }
 
-  #fail(message: string, events: GenerationEvent[]): true {
-    events.push({ type: "failed", key: this.key, message, code: Code.FAILED_PRECONDITION });
+  #fail(failure: { message: string; param: string }, events: GenerationEvent[]): true {
+    events.push({ type: "failed", key: this.key, ...failure, code: Code.FAILED_PRECONDITION });
     return true;
   }
 
