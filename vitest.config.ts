@@ -1,7 +1,9 @@
-// The test projects: unit (Node), edge (workerd), model (real weights), e2e (the real stack on loopback).
+// The test projects: unit (Node), edge (workerd), model (real weights), start (how the stack comes up and goes), e2e (the rest of it).
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+/** Mostly they wait for processes. */
+const startTests = ["test/e2e/start*.test.ts"];
 /** They measure what a user waits for, so that each has the machine alone. */
 const stackTests = ["test/e2e/**/*.test.ts", "test/clients/**/*.test.ts", "test/model/llama-hang.test.ts"];
 
@@ -42,8 +44,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: "start",
+          include: startTests,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
           name: "e2e",
           include: stackTests,
+          exclude: startTests,
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 120_000,

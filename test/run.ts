@@ -9,7 +9,7 @@ import { ensurePython } from "./support/python.ts";
 import { root } from "./support/stack.ts";
 import { type Tally, tally } from "./support/tally.ts";
 
-const PARTS = ["checks", "unit", "edge", "model", "e2e"] as const;
+const PARTS = ["checks", "unit", "edge", "model", "start", "e2e"] as const;
 type Part = (typeof PARTS)[number];
 
 const USAGE = `Usage: npm test -- [--only ${PARTS.join(",")}] [what vitest takes: files, -t NAME, ...]`;
@@ -63,7 +63,7 @@ async function runChecks(signal: AbortSignal): Promise<Tally> {
 const GROUPS: { parts: readonly Part[]; workers: number }[] = [
   { parts: ["unit", "edge"], workers: availableParallelism() },
   // The weights are in memory as often as there are workers, and each computes on a core of its own.
-  { parts: ["model"], workers: Math.min(4, availableParallelism()) },
+  { parts: ["model", "start"], workers: Math.min(4, availableParallelism()) },
   { parts: ["e2e"], workers: 1 },
 ];
 
@@ -99,7 +99,7 @@ function readIfThere(path: string): string | undefined {
 
 /** Fetches now, where it can be seen, what a test would otherwise wait for; tests say themselves what they miss. */
 async function prepare(parts: readonly Part[], signal: AbortSignal): Promise<void> {
-  if (parts.some((part) => part === "unit" || part === "model" || part === "e2e")) {
+  if (parts.some((part) => part !== "checks" && part !== "edge")) {
     console.log("Preparing the default models ...");
     const program = join(root, "inference-node", "model-source", "main.ts");
     for (const model of [DEFAULT_MODEL, DEFAULT_EMBEDDING_MODEL]) {
