@@ -55,8 +55,8 @@ export class StepLoop {
     this.#onFatal = onFatal;
     this.#nowMs = nowMs;
     this.#pacer = new PrefillPacer({
-      // A running stream's gap grows to three times its quiet one while a long prompt comes in.
-      stallFactor: 2,
+      // A running stream's gap may grow to three times its quiet one while a long prompt comes in; steps are not all alike.
+      stallFactor: 1.6,
       stepMsMax: 200,
       initialTokens: 32,
       tokensMax: engine.info.batchTokens,
